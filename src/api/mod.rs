@@ -1,0 +1,1 @@
+//! api/mod: being built.

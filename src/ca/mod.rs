@@ -1,0 +1,1 @@
+//! ca/mod: being built.

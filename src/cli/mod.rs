@@ -1,0 +1,1 @@
+//! cli/mod: being built.

@@ -1,0 +1,79 @@
+//! The only caller of `now()`. Everything else gets its instants handed in.
+
+use std::time::{Duration, Instant, SystemTime};
+
+use crate::model::{Timestamp, WallAnchor};
+
+/// One capture's clock: monotonic nanoseconds since its start, and the wall time of that start.
+#[derive(Clone, Copy, Debug)]
+pub struct Clock {
+    start: Instant,
+    anchor: WallAnchor,
+}
+
+impl Clock {
+    /// A clock that stands at zero now.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for the time")]
+    pub fn start() -> Self {
+        let start = Instant::now();
+        let unix_ns = i64::try_from(since_epoch().as_nanos()).unwrap_or(i64::MAX);
+        Self { start, anchor: WallAnchor { unix_ns } }
+    }
+
+    /// The wall time at zero.
+    pub fn anchor(&self) -> WallAnchor {
+        self.anchor
+    }
+
+    /// Now.
+    #[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for the time")]
+    pub fn now(&self) -> Timestamp {
+        Timestamp(nanos(Instant::now().saturating_duration_since(self.start)))
+    }
+
+    /// Puts an instant that the kernel stamped on its real-time clock (time since 1970) onto this clock, by its distance
+    /// from now on that same clock. An upper bound of the arrival; never later than now, never before zero.
+    pub fn arrival(&self, stamped: Duration) -> Timestamp {
+        let now = self.now();
+        let ago = since_epoch().saturating_sub(stamped);
+        Timestamp(now.0.saturating_sub(nanos(ago)))
+    }
+
+    /// By how many nanoseconds the wall clock runs ahead of (or, negative, behind) the anchor: not zero where it was
+    /// stepped or slewed.
+    pub fn wall_drift_ns(&self) -> i64 {
+        let wall = i128::try_from(since_epoch().as_nanos()).unwrap_or(i128::MAX);
+        i64::try_from(wall - self.anchor.unix_ns(self.now())).unwrap_or(i64::MAX)
+    }
+}
+
+/// Wall time now, in nanoseconds since 1970. For names and ages of files; never for intervals.
+pub fn wall_unix_ns() -> i64 {
+    i64::try_from(since_epoch().as_nanos()).unwrap_or(i64::MAX)
+}
+
+#[expect(clippy::disallowed_methods, reason = "this is the one place that asks the system for the time")]
+fn since_epoch() -> Duration {
+    SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default()
+}
+
+fn nanos(duration: Duration) -> u64 {
+    u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_arrival_lies_between_zero_and_now() {
+        let clock = Clock::start();
+        let before = clock.now();
+        assert!(clock.arrival(since_epoch()) >= before);
+        assert!(
+            clock.arrival(since_epoch() + Duration::from_secs(5)) <= clock.now(),
+            "a stamp from the future is clamped"
+        );
+        assert_eq!(clock.arrival(Duration::ZERO), Timestamp(0), "a stamp from before the capture is clamped");
+    }
+}

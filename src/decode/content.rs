@@ -1,0 +1,1 @@
+//! decode/content: being built.

@@ -1,0 +1,1 @@
+//! decode/http1/mod: being built.

@@ -1,0 +1,1 @@
+//! decode/websocket/mod: being built.

@@ -1,0 +1,1 @@
+//! inspect/mod: being built.

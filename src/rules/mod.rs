@@ -1,0 +1,64 @@
+//! Rules: one file each, listed in [`RULES`]. PURE: they know the model and nothing else.
+//!
+//! A rule listens to observations and raises flags. It sees what was known at that point of the record, in record
+//! order, so it raises the same flags live and offline. It may remember, in bounded memory, what waits for a decision;
+//! `What::End` is the last chance to decide.
+
+use crate::model::{
+    flag::{Flag, Severity},
+    observation::Observation,
+};
+
+/// A rule at work on one capture.
+pub trait Rule: Send {
+    /// Takes one observation; hands each flag that it raises to `raise`.
+    fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag));
+}
+
+/// What is known of a rule without running it.
+pub struct RuleInfo {
+    /// Kebab-case, unique, stable.
+    pub id: &'static str,
+    /// One line: when it fires.
+    pub summary: &'static str,
+    /// The worst severity that it raises.
+    pub severity: Severity,
+    /// What it must see.
+    pub needs: &'static [Needs],
+    /// When it is known; only what is known before the response can be a cause.
+    pub known: Known,
+    /// Where the knowledge comes from: an RFC's section, a measured fact.
+    pub source: &'static str,
+    /// Makes one.
+    pub build: fn(&Options) -> Box<dyn Rule>,
+}
+
+/// What a rule must see.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Needs {
+    /// Request heads.
+    RequestHead,
+    /// Request bodies, collected.
+    RequestBody,
+    /// Sessions.
+    Session,
+    /// Responses.
+    Response,
+    /// WebSocket frames or messages.
+    Frames,
+}
+
+/// When a rule's flag is known, relative to the response.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Known {
+    /// Before it: it could be a cause.
+    Before,
+    /// With it: a symptom.
+    With,
+    /// After it.
+    After,
+}
+
+/// What rules can be told.
+#[derive(Default)]
+pub struct Options {}

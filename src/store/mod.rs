@@ -1,0 +1,1 @@
+//! store/mod: being built.
