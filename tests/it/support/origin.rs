@@ -134,8 +134,13 @@ async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Result<Response<Fu
         .map(|(name, value)| (name.to_string(), String::from_utf8_lossy(value.as_bytes()).into_owned()))
         .collect();
     let path = request.uri().path().to_owned();
-    let seen =
-        |status: StatusCode, body: String| Seen { method: method.to_string(), target, headers, body, status: status.as_u16() };
+    let seen = |status: StatusCode, body: String| Seen {
+        method: method.to_string(),
+        target,
+        headers,
+        body,
+        status: status.as_u16(),
+    };
 
     if let Some(channel) = path.strip_prefix("/channels/").filter(|_| request.headers().contains_key(header::UPGRADE)) {
         return Ok(open(&api, channel.to_owned(), request, seen).await);
