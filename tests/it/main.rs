@@ -4,3 +4,4 @@ mod absolute_form;
 mod http1_oracle;
 mod jmeter;
 mod support;
+mod websocket_oracle;
