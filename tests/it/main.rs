@@ -3,5 +3,6 @@
 mod absolute_form;
 mod http1_oracle;
 mod jmeter;
+mod store_recovery;
 mod support;
 mod websocket_oracle;
