@@ -2,3 +2,4 @@
 
 mod http1_oracle;
 mod support;
+mod websocket_oracle;
