@@ -49,7 +49,7 @@ pub(super) struct Parts {
     unclaimed: Vec<(Rewritten, Box<[u8]>)>,
     /// What was written of the client's bytes since it asked for a socket that is not granted yet.
     #[serde(skip)]
-    early: Vec<Written>,
+    pub(super) early: Vec<Written>,
     /// Who ended first, and when.
     pub(super) first_end: Option<(Side, Timestamp)>,
     /// Whether it began in records that are gone: then it gets no row.
@@ -166,10 +166,6 @@ impl Conn {
 }
 
 impl Fold<'_, '_> {
-    pub(super) fn observe(&mut self, session: Option<crate::model::SessionId>, what: What<'_>) {
-        self.shared.observe(self.at, self.parts.view.id, session, what, self.out);
-    }
-
     pub(super) fn anomaly(&mut self, anomaly: &Anomaly) {
         let Self { shared, parts, at, out, .. } = self;
         let open = parts.open.iter().rev().find(|open| open.concerns(anomaly.range)).or(parts.open.last());

@@ -251,6 +251,3 @@ fn time_of(fact: &Fact<'_>) -> Timestamp {
         Fact::Dropped(fact) => fact.at,
     }
 }
-
-#[cfg(test)]
-mod tests;
