@@ -1,5 +1,13 @@
 //! The inspector with its rules as a whole: what must not depend on chunks, on the order of connections, on pauses.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::collections::BTreeSet;
 
 use firstframe::{

@@ -1,6 +1,14 @@
 //! Traces as text with the flags (tests/corpus/rules/RULE/CASE.txt) or rows (tests/corpus/inspect/CASE.txt) that they
 //! must give. `UPDATE=1` writes what they give now. For each rule one case must fire and one must not.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::{
     fs,
     path::{Path, PathBuf},

@@ -1,5 +1,13 @@
 //! A trace through inspector and rules, and what came out, as text.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use firstframe::{
     inspect::{Inspector, Options, Output},
     model::{

@@ -21,6 +21,14 @@
 //!
 //! Words are parted by white space; within double quotes `\r \n \t \\ \" \xHH` and white space stand for themselves.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
 use std::{collections::BTreeMap, net::SocketAddr};
 
 use firstframe::model::{
