@@ -3,7 +3,7 @@
 mod absolute_form;
 mod http1_oracle;
 mod inspector;
-mod rules_corpus;
 mod jmeter;
+mod rules_corpus;
 mod support;
 mod websocket_oracle;
