@@ -2,7 +2,9 @@
 
 mod absolute_form;
 mod http1_oracle;
+mod inspector;
 mod jmeter;
 mod store_recovery;
+mod rules_corpus;
 mod support;
 mod websocket_oracle;
