@@ -112,7 +112,9 @@ pub struct Summary {
     pub complete: bool,
     /// When and why recording failed, if it did.
     pub failure: Option<Failure>,
-    /// Records and bytes that were thrown away after that, and how full the queue became.
+    /// Bytes of traffic that are neither recorded nor in a stored gap, since recording failed before.
+    pub unrecorded_bytes: u64,
+    /// How full the queue became.
     pub queue: QueueState,
     /// Segments whose tables could not be written; `reindex` makes them.
     pub without_tables: Vec<u64>,
@@ -255,7 +257,9 @@ impl Recorder {
             },
         };
         self.dir.set_state(state)?;
+        let recorded = status.totals.bytes_from_client + status.totals.bytes_from_server;
         Ok(Summary {
+            unrecorded_bytes: status.queue.offered_bytes.saturating_sub(recorded),
             totals: status.totals,
             routes: tally.routes(),
             complete: status.complete,
