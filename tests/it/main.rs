@@ -1,4 +1,6 @@
 //! The integration tests: one binary, real sockets, real clients.
 
+mod http1_oracle;
 mod recording;
 mod support;
+mod websocket_oracle;
