@@ -1,6 +1,10 @@
 //! The integration tests: one binary, real sockets, real clients.
 
+mod absolute_form;
 mod http1_oracle;
 mod recording;
+mod inspector;
+mod rules_corpus;
+mod jmeter;
 mod support;
 mod websocket_oracle;
