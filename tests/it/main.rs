@@ -2,6 +2,7 @@
 
 mod absolute_form;
 mod http1_oracle;
+mod recording;
 mod inspector;
 mod jmeter;
 mod store_recovery;
