@@ -1,0 +1,14 @@
+//! `config`: being built.
+
+use std::process::ExitCode;
+
+use super::Globals;
+
+/// Checks or shows the settings
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// Runs it.
+pub(super) fn run(_args: Args, _globals: &Globals) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("being built")
+}

@@ -1,0 +1,14 @@
+//! `show`: being built.
+
+use std::process::ExitCode;
+
+use super::Globals;
+
+/// Shows one connection, exchange, frame or session
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// Runs it.
+pub(super) fn run(_args: Args, _globals: &Globals) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("being built")
+}

@@ -1,0 +1,14 @@
+//! `tail`: being built.
+
+use std::process::ExitCode;
+
+use super::Globals;
+
+/// Prints what happens while it happens
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {}
+
+/// Runs it.
+pub(super) fn run(_args: Args, _globals: &Globals) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("being built")
+}
