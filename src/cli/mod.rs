@@ -6,6 +6,7 @@
 
 pub mod exit_code;
 pub mod output;
+pub mod render;
 
 mod ca;
 mod config;
