@@ -1,15 +1,15 @@
-//! What the reading side asks of a capture, whoever holds it: files alone, a recorder at work, or an index made in
+//! What the reading side needs of a capture, whoever holds it: files alone, a recorder at work, or an index made in
 //! memory of what a killed recorder left.
 
 use std::{fmt, str::FromStr};
 
 use crate::{
     model::{
-        ConnectionId, ExchangeId, FrameId, SessionId,
         flag::Subject,
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
     },
-    store::tables::Rows,
+    record::Snapshot,
+    store::{self, CaptureDir, Rows, tables},
 };
 
 /// The kinds of rows.
@@ -61,41 +61,45 @@ impl FromStr for Kind {
 #[error("{0:?} is no kind of rows: expected connections, exchanges, frames, sessions or flags")]
 pub struct UnknownKind(String);
 
-/// The rows of one kind at one moment: those in the tables of `tables`, and `rest`. Together they hold each row once.
-#[derive(Debug, Default)]
-pub struct Snapshot {
-    /// The segments whose tables hold what was final by their end, ascending.
-    pub tables: Vec<u64>,
-    /// Rows of that kind that are in none of these tables: final ones that were not sealed yet, and those that still
-    /// grow. In any order; the other kinds may be empty or not.
-    pub rest: Rows,
+/// A capture's rows at one moment, and where their bytes lie. Whoever holds the capture makes one: the recorder's
+/// socket from its index, readers from the files.
+#[derive(Clone, Copy)]
+pub struct Shelf<'s> {
+    /// The capture's folder.
+    pub dir: &'s CaptureDir,
+    /// Which tables to read, and the rows that are in none of them.
+    pub rows: &'s Snapshot,
+    /// The captures folder's redaction key, for what is read from the segments.
+    pub key: [u8; 32],
 }
 
-/// What holds a capture's rows. Its segments and tables lie in its folder, for every kind of holder.
-pub trait Source: Send + Sync {
-    /// One consistent look at the rows of a kind: nothing that is sealed meanwhile is missed or seen twice.
-    fn snapshot(&self, kind: Kind) -> Snapshot;
-}
-
-/// A kind of row that can be taken out of [`Rows`] and put in order.
-pub(super) trait Ordered: Sized {
+/// A kind of row that can be found in [`Rows`] and tables, and be put in order.
+pub(super) trait Ordered: Clone + 'static {
+    /// Which kind.
+    const KIND: Kind;
     /// Its place in the order of lists.
     fn order(&self) -> u64;
     /// Those of a set of rows.
-    fn of(rows: Rows) -> Vec<Self>;
+    fn of(rows: &Rows) -> &[Self];
+    /// Those of a segment's table.
+    fn read(dir: &CaptureDir, segment: u64) -> Result<Vec<Self>, store::Error>;
     /// As any row.
     fn into_row(self) -> Row;
 }
 
 macro_rules! ordered {
-    ($row:ident, $field:ident, |$it:ident| $order:expr, $into:expr) => {
+    ($row:ident, $kind:ident, $field:ident, $read:path, |$it:ident| $order:expr, $into:expr) => {
         impl Ordered for $row {
+            const KIND: Kind = Kind::$kind;
             fn order(&self) -> u64 {
                 let $it = self;
                 $order
             }
-            fn of(rows: Rows) -> Vec<Self> {
-                rows.$field
+            fn of(rows: &Rows) -> &[Self] {
+                &rows.$field
+            }
+            fn read(dir: &CaptureDir, segment: u64) -> Result<Vec<Self>, store::Error> {
+                $read(dir, segment)
             }
             fn into_row(self) -> Row {
                 $into(self)
@@ -104,18 +108,18 @@ macro_rules! ordered {
     };
 }
 
-ordered!(ConnectionRow, connections, |row| row.id.0, Row::Connection);
-ordered!(ExchangeRow, exchanges, |row| row.id.0, |row| Row::Exchange(Box::new(row)));
-ordered!(FrameRow, frames, |row| row.id.0, Row::Frame);
-ordered!(SessionRow, sessions, |row| row.id.0, Row::Session);
-ordered!(FlagRow, flags, |row| row.at_ns.0, Row::Flag);
+ordered!(ConnectionRow, Connections, connections, tables::read_connections, |row| row.id.0, Row::Connection);
+ordered!(ExchangeRow, Exchanges, exchanges, tables::read_exchanges, |row| row.id.0, |row| Row::Exchange(Box::new(row)));
+ordered!(FrameRow, Frames, frames, tables::read_frames, |row| row.id.0, Row::Frame);
+ordered!(SessionRow, Sessions, sessions, tables::read_sessions, |row| row.id.0, Row::Session);
+ordered!(FlagRow, Flags, flags, tables::read_flags, |row| row.at_ns.0, Row::Flag);
 
 /// What can be asked for by id.
 pub(super) fn kind_of(id: Subject) -> Kind {
     match id {
-        Subject::Connection(ConnectionId(_)) => Kind::Connections,
-        Subject::Exchange(ExchangeId(_)) => Kind::Exchanges,
-        Subject::Frame(FrameId(_)) => Kind::Frames,
-        Subject::Session(SessionId(_)) => Kind::Sessions,
+        Subject::Connection(_) => Kind::Connections,
+        Subject::Exchange(_) => Kind::Exchanges,
+        Subject::Frame(_) => Kind::Frames,
+        Subject::Session(_) => Kind::Sessions,
     }
 }
