@@ -134,7 +134,8 @@ mod tests {
 
     #[test]
     fn what_is_not_toml_is_one_line_with_its_place() {
-        for (text, begin) in [("a = 1\nb = = 2\n", "f.toml:2: not TOML: "), ("a = 1\na = 2\n", "f.toml:2: not TOML: ")] {
+        for (text, begin) in [("a = 1\nb = = 2\n", "f.toml:2: not TOML: "), ("a = 1\na = 2\n", "f.toml:2: not TOML: ")]
+        {
             let problem = parse(Path::new("f.toml"), text).unwrap_err().to_string();
             assert!(problem.starts_with(begin) && !problem.contains('\n'), "{problem}");
         }

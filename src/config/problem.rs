@@ -6,7 +6,7 @@ use std::{fmt, path::PathBuf};
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Place {
     /// The command line: `--max-bytes`.
-    Option(&'static str),
+    Option(String),
     /// The environment: `FIRSTFRAME_CAPTURES`.
     Environment(&'static str),
     /// A settings file.
@@ -60,7 +60,7 @@ impl Problem {
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = match &self.place {
-            Some(Place::Option(option)) => (*option).to_owned(),
+            Some(Place::Option(option)) => option.clone(),
             Some(Place::Environment(variable)) => (*variable).to_owned(),
             Some(Place::File { path, line }) if self.key.is_empty() => format!("{}:{line}", path.display()),
             Some(Place::File { path, line }) => format!("{}:{line}: {}", path.display(), self.key),
