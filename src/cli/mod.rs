@@ -8,6 +8,7 @@ pub mod exit_code;
 pub mod output;
 
 mod ca;
+mod client;
 mod config;
 mod doctor;
 mod ls;
