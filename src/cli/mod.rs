@@ -9,6 +9,7 @@ pub mod output;
 pub mod render;
 
 mod ca;
+mod client;
 mod config;
 mod doctor;
 mod ls;
@@ -24,6 +25,8 @@ use std::{path::PathBuf, process::ExitCode};
 use clap::{ArgAction, Parser, Subcommand};
 
 pub use output::Output;
+
+use crate::config::{Overrides, Problem, Settings};
 
 /// A forensic intercepting proxy for API load tests: records what JMeter and SDK clients really sent and when, and flags
 /// what was too early or malformed.
@@ -64,6 +67,9 @@ pub struct Globals {
     /// The key of the fingerprints that stand for secrets [default: one per captures folder]
     #[arg(long, global = true, value_name = "FILE")]
     pub redaction_key: Option<PathBuf>,
+    /// Any key of the settings file, repeatable: --set record.max_bytes=5GiB
+    #[arg(long, global = true, value_name = "KEY=VALUE")]
+    pub set: Vec<String>,
     /// Says more on standard error: -v, -vv, -vvv
     #[arg(short, long, global = true, action = ArgAction::Count)]
     pub verbose: u8,
@@ -73,13 +79,32 @@ pub struct Globals {
 }
 
 impl Globals {
-    /// The folder of captures: the option's, else the environment's, else the settings file's, else `captures`.
+    /// What these options say, for a subcommand to add its own.
+    pub fn overrides(&self) -> Overrides {
+        let mut overrides = Overrides::new(self.config.clone());
+        overrides.set_path("captures", self.captures.as_deref());
+        overrides.set_some("profile", self.profile.as_deref());
+        overrides.set_path("ca_dir", self.ca_dir.as_deref());
+        overrides.set_path("redaction_key", self.redaction_key.as_deref());
+        overrides
+    }
+
+    /// The settings, for a subcommand that has no options of its own for them.
+    pub fn settings(&self) -> Result<Settings, Problem> {
+        self.settings_with(self.overrides())
+    }
+
+    /// The settings, with what a subcommand added to [`Self::overrides`]; `--set` comes last.
+    pub fn settings_with(&self, mut overrides: Overrides) -> Result<Settings, Problem> {
+        for assignment in &self.set {
+            overrides.set_text(assignment)?;
+        }
+        Settings::load(&overrides)
+    }
+
+    /// The folder of captures.
     pub fn captures_dir(&self) -> anyhow::Result<PathBuf> {
-        Ok(self
-            .captures
-            .clone()
-            .or_else(|| std::env::var_os("FIRSTFRAME_CAPTURES").map(PathBuf::from))
-            .unwrap_or_else(|| PathBuf::from("captures")))
+        Ok(self.settings()?.captures)
     }
 }
 

@@ -6,6 +6,7 @@ use std::{
 };
 
 use super::exit_code;
+use crate::config::Problem;
 
 /// Standard output, buffered. Writing to a pipe whose reader has gone gives an error that [`report_failure`] knows and
 /// keeps quiet about, so that `firstframe ls | head` ends like any other tool. Flushed by [`Output::flush`] and on drop.
@@ -63,7 +64,7 @@ pub fn report_failure(error: &anyhow::Error) -> ExitCode {
         return ExitCode::from(exit_code::DONE);
     }
     say(&format!("error: {}", one_line(error)));
-    let usage = error.chain().any(|cause| cause.is::<Usage>());
+    let usage = error.chain().any(|cause| cause.is::<Usage>() || cause.is::<Problem>());
     ExitCode::from(if usage { exit_code::USAGE } else { exit_code::FAILED })
 }
 

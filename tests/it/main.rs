@@ -1,3 +1,4 @@
 //! The integration tests: one binary, real sockets, real clients.
 
+mod architecture;
 mod support;
