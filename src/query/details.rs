@@ -214,7 +214,7 @@ fn messages(capture: &Capture, row: &ExchangeRow, secrets: Secrets) -> Result<(M
     let response = beginning(capture, row.id, Part::Response)?;
     let mut decoded = Decoded::default();
     decoded.decode(&request.bytes, &response.bytes);
-    let mut redactor = (secrets == Secrets::Fingerprints).then(|| Redactor::new(capture.key()));
+    let mut redactor = (secrets == Secrets::Fingerprints).then(|| capture.redactor());
     let mut message = |read: Read, decoded: Half, size: Option<u64>| Message {
         head: match decoded.head {
             Some(head) => shown_head(&head, redactor.as_mut()),

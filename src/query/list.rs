@@ -143,7 +143,10 @@ pub fn list(shelf: Shelf<'_>, kind: Kind, query: Query<'_>, each: &mut Each<'_>)
         }
         Kind::Frames => {
             let mut filler = text::Filler::new(shelf, query.secrets);
-            let mut fill = |rows: &mut Vec<FrameRow>| filler.fill(rows);
+            let mut fill = |rows: &mut Vec<FrameRow>| {
+                filler.fill(rows);
+                Ok(())
+            };
             in_batches::<FrameRow>(shelf, &mut |_| {}, query.about, &mut fill, &mut out)
         }
     }

@@ -9,13 +9,12 @@ use crate::{
         rows::{ExchangeRow, Extent, Position, Row},
         trace::{ByteRange, Fact},
     },
-    store::SegmentReader,
+    store::{CaptureDir, SegmentReader, recovery::OnDamage},
 };
 
 use super::{
     Error,
     bytes::{self, Copied, Missing, Replacement, Want},
-    source::Shelf,
 };
 
 /// Which bytes.
@@ -80,7 +79,7 @@ impl fmt::Display for Missing {
 
 /// Copies the part of what the row stands for. At most `limit` bytes where there is one.
 pub(super) fn copy(
-    shelf: Shelf<'_>,
+    dir: &CaptureDir,
     row: &Row,
     part: Part,
     limit: Option<u64>,
@@ -95,9 +94,9 @@ pub(super) fn copy(
             let range = ByteRange { from, start: 0, end };
             let last = if row.closed_ns.is_some() { row.extent.last } else { END };
             let want = Want { connection: row.id, range, extent: Extent { first: row.extent.first, last } };
-            bytes::copy(shelf.dir, &want, &[], limit, out)
+            bytes::copy(dir, &want, &[], limit, out)
         }
-        (Row::Exchange(row), Part::Response) if row.proxy_made => proxy_made(shelf, row, limit, out),
+        (Row::Exchange(row), Part::Response) if row.proxy_made => proxy_made(dir, row, limit, out),
         (Row::Exchange(row), Part::Request | Part::RequestSent | Part::Response) => {
             let offsets = row.offsets;
             let range = match part {
@@ -107,8 +106,8 @@ pub(super) fn copy(
                 _ => ByteRange { from: Side::Client, start: offsets.request_start, end: offsets.request_end },
             };
             let want = Want { connection: row.connection, range, extent: extent_of(row) };
-            let changes = if part == Part::RequestSent { replacements(shelf, &want)? } else { Vec::new() };
-            bytes::copy(shelf.dir, &want, &changes, limit, out)
+            let changes = if part == Part::RequestSent { replacements(dir, &want)? } else { Vec::new() };
+            bytes::copy(dir, &want, &changes, limit, out)
         }
         (row, part) => Err(Error::NoSuchPart { of: name(row), part, allowed: allowed(row) }),
     }
@@ -125,13 +124,13 @@ fn extent_of(row: &ExchangeRow) -> Extent {
 
 /// The relay's changes within what is wanted. A change is recorded before what was changed has been written on, which
 /// may be before or after the bytes themselves: so it is looked for in the whole extent first.
-fn replacements(shelf: Shelf<'_>, want: &Want) -> Result<Vec<Replacement>, Error> {
+fn replacements(dir: &CaptureDir, want: &Want) -> Result<Vec<Replacement>, Error> {
     let mut found = Vec::new();
-    let oldest = bytes::oldest_segment(shelf.dir)?;
+    let oldest = bytes::oldest_segment(dir)?;
     if want.extent.first.segment < oldest {
         return Ok(found);
     }
-    let mut reader = SegmentReader::open(shelf.dir, want.extent.first)?;
+    let mut reader = SegmentReader::open_with(dir, want.extent.first, OnDamage::Skip)?;
     while let Some((position, event)) = reader.next()? {
         if position > want.extent.last {
             break;
@@ -149,11 +148,11 @@ fn replacements(shelf: Shelf<'_>, want: &Want) -> Result<Vec<Replacement>, Error
 }
 
 /// A response of ours is no byte of the server's: it stands in a fact of its own.
-fn proxy_made(shelf: Shelf<'_>, row: &ExchangeRow, limit: Option<u64>, out: &mut dyn Write) -> Result<Copied, Error> {
+fn proxy_made(dir: &CaptureDir, row: &ExchangeRow, limit: Option<u64>, out: &mut dyn Write) -> Result<Copied, Error> {
     let mut copied = Copied::default();
     let mut made = None;
-    if row.extent.first.segment >= bytes::oldest_segment(shelf.dir)? {
-        let mut reader = SegmentReader::open(shelf.dir, row.extent.first)?;
+    if row.extent.first.segment >= bytes::oldest_segment(dir)? {
+        let mut reader = SegmentReader::open_with(dir, row.extent.first, OnDamage::Skip)?;
         while let Some((position, event)) = reader.next()? {
             if position > row.extent.last {
                 break;

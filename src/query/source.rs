@@ -4,11 +4,13 @@
 use std::{fmt, str::FromStr};
 
 use crate::{
+    inspect,
     model::{
         flag::Subject,
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
     },
     record::Snapshot,
+    redact::Redactor,
     store::{self, CaptureDir, Rows, tables},
 };
 
@@ -69,8 +71,14 @@ pub struct Shelf<'s> {
     pub dir: &'s CaptureDir,
     /// Which tables to read, and the rows that are in none of them.
     pub rows: &'s Snapshot,
-    /// The captures folder's redaction key, for what is read from the segments.
-    pub key: [u8; 32],
+    /// How secrets are redacted, for what is read from the segments.
+    pub redaction: &'s inspect::Options,
+}
+
+impl Shelf<'_> {
+    pub(super) fn redactor(&self) -> Redactor {
+        Redactor::with_options(self.redaction.redaction_key, &self.redaction.secrets)
+    }
 }
 
 /// A kind of row that can be found in [`Rows`] and tables, and be put in order.

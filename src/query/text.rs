@@ -10,7 +10,6 @@ use crate::{
 };
 
 use super::{
-    Error,
     bytes::{self, Want},
     list::{Secrets, Shelf},
 };
@@ -27,11 +26,11 @@ pub(super) struct Filler<'s> {
 impl<'s> Filler<'s> {
     /// One that shows fingerprints, or secrets.
     pub(super) fn new(shelf: Shelf<'s>, secrets: Secrets) -> Self {
-        Self { shelf, redactor: (secrets == Secrets::Fingerprints).then(|| Redactor::new(shelf.key)) }
+        Self { shelf, redactor: (secrets == Secrets::Fingerprints).then(|| shelf.redactor()) }
     }
 
     /// Fills in what can be had. A frame whose bytes were lost or dropped, and one that is no text, keeps `null`.
-    pub(super) fn fill(&mut self, rows: &mut [FrameRow]) -> Result<(), Error> {
+    pub(super) fn fill(&mut self, rows: &mut [FrameRow]) {
         let mut at = Vec::new();
         let mut wants = Vec::new();
         for (index, row) in rows.iter().enumerate().filter(|(_, row)| may_have_text(row)) {
@@ -40,7 +39,7 @@ impl<'s> Filler<'s> {
             wants.push(Want { connection: row.connection, range, extent: row.extent });
         }
         // Damage in the segments is told by `verify` and `show --raw`; here it only leaves texts unknown.
-        let Ok(got) = bytes::fetch(self.shelf.dir, &wants) else { return Ok(()) };
+        let Ok(got) = bytes::fetch(self.shelf.dir, &wants) else { return };
         for (index, got) in at.into_iter().zip(got) {
             let Some(row) = rows.get_mut(index).filter(|_| got.whole) else { continue };
             let Some(payload) = payload(&got.bytes, row.bytes) else { continue };
@@ -50,7 +49,6 @@ impl<'s> Filler<'s> {
                 None => text,
             });
         }
-        Ok(())
     }
 }
 
