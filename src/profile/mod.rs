@@ -1,11 +1,15 @@
-//! What is known of one API: types and a strict loader. PURE: whoever calls reads the file.
+//! What is known of one API: types, and a strict loader ([`load`]). PURE: whoever calls reads the file.
+
+mod load;
 
 use std::{fmt, sync::Arc};
 
 use crate::model::exchange::Exchange;
 
+pub use load::Error;
+
 /// What is known of one API.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Profile {
     /// Its name, as `--profile` takes it.
     pub name: String,
@@ -22,7 +26,7 @@ pub struct Profile {
 /// Which statuses count as refused.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Refused {
-    /// One for each status from 0 to 999 would do; ranges are shorter. Inclusive.
+    /// First and last status of each range.
     pub statuses: Vec<(u16, u16)>,
     /// These are not, even where a range says so.
     pub except: Vec<u16>,
@@ -38,13 +42,13 @@ impl Refused {
 /// What a profile says metadata is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum MetadataSpec {
-    /// The first request that is no GET and whose first byte arrives after its session's upgrade request.
+    /// The first request with an unsafe method whose first byte arrives after its session's upgrade request.
     FirstAfterUpgrade,
     /// What the filter takes; whoever has the filter language turns it into [`Metadata::Matches`].
     Filter(String),
 }
 
-/// A predicate over exchanges.
+/// A predicate over exchanges whose request head is complete.
 pub type ExchangePredicate = Arc<dyn Fn(&Exchange) -> bool + Send + Sync>;
 
 /// What metadata is, ready to be asked.
@@ -66,10 +70,13 @@ impl fmt::Debug for Metadata {
     }
 }
 
+/// The profiles in the binary: name and text.
+const BUILT_IN: &[(&str, &str)] = &[("generic", include_str!("../../profiles/generic.toml"))];
+
 impl Profile {
     /// The names of the built-in profiles.
     pub fn names() -> impl Iterator<Item = &'static str> {
-        ["generic"].into_iter()
+        BUILT_IN.iter().map(|(name, _)| *name)
     }
 
     /// A built-in profile.
@@ -77,19 +84,17 @@ impl Profile {
     /// # Errors
     /// Where there is none of that name; the message lists those there are.
     pub fn named(name: &str) -> Result<Self, Error> {
-        Err(Error(format!("no profile is named {name:?}")))
+        match BUILT_IN.iter().find(|(known, _)| *known == name) {
+            Some((known, text)) => Self::parse(&format!("profiles/{known}.toml"), text),
+            None => Err(Error::Unknown { name: name.to_owned(), known: Self::names().collect::<Vec<_>>().join(", ") }),
+        }
     }
 
     /// A profile from its TOML text; `file` is for messages.
     ///
     /// # Errors
     /// With file, line, what was found and what is allowed.
-    pub fn parse(file: &str, _text: &str) -> Result<Self, Error> {
-        Err(Error(format!("{file}: not yet")))
+    pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
+        load::parse(file, text)
     }
 }
-
-/// A profile that cannot be had: one line with file, line, what was found, what is allowed and a hint.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{0}")]
-pub struct Error(String);

@@ -4,6 +4,10 @@
 //! order, so it raises the same flags live and offline. It may remember, in bounded memory, what waits for a decision;
 //! `What::End` is the last chance to decide.
 
+mod content_type_missing;
+mod malformed_json;
+mod words;
+
 use crate::model::{
     flag::{Flag, Severity},
     observation::Observation,
@@ -72,7 +76,7 @@ pub struct Options {
 }
 
 /// All rules, in the order of documentation and of work.
-pub const RULES: &[&RuleInfo] = &[];
+pub const RULES: &[&RuleInfo] = &[&malformed_json::INFO, &content_type_missing::INFO];
 
 /// The rule of that id.
 pub fn find(id: &str) -> Option<&'static RuleInfo> {
