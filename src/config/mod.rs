@@ -11,6 +11,7 @@ pub mod value;
 
 use std::{
     collections::BTreeMap,
+    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -35,6 +36,10 @@ pub struct Settings {
     pub name: Option<String>,
     /// A filter that says what metadata is; `None` leaves it to the profile.
     pub metadata: Option<String>,
+    /// Where we listen.
+    pub listen_host: IpAddr,
+    /// At which port; 0 picks a free one.
+    pub listen_port: u16,
     /// What the inspector is told.
     pub inspect: inspect::Options,
     /// Which places hold secrets.
@@ -54,6 +59,8 @@ impl Default for Settings {
             redaction_key: None,
             name: None,
             metadata: None,
+            listen_host: IpAddr::V4(Ipv4Addr::LOCALHOST),
+            listen_port: 8080,
             inspect: inspect::Options::default(),
             redact: redact::Options::default(),
             rules: rules::Options::default(),

@@ -26,7 +26,6 @@ pub(super) struct Fold {
     rules: RuleSet,
     pub(super) tally: Tally,
     raised: Vec<Flag>,
-    rows: Vec<Row>,
     /// Rules that hit what is still open, for the rows that go out live. Tables join at reading instead.
     hit: BTreeMap<Subject, Vec<&'static str>>,
 }
@@ -45,19 +44,28 @@ impl Fold {
         self.inspector.save()
     }
 
-    /// The next fact. `sink` gets the rows that it made final, flags first.
-    pub(super) fn push(&mut self, event: &TraceEvent<'_>, at: Position, sink: &mut dyn FnMut(Row)) {
+    /// The next fact. Rows that it made final are added to `out`: flags first, since they are what the others are joined
+    /// with.
+    pub(super) fn push(&mut self, event: &TraceEvent<'_>, at: Position, out: &mut Vec<Row>) {
         self.tally.fact(event);
-        let Self { inspector, rules, raised, rows, .. } = self;
-        inspector.push(event, at, &mut |output| take(output, rules, raised, rows));
-        self.hand_out(sink);
+        let before = out.len();
+        let Self { inspector, rules, raised, .. } = self;
+        inspector.push(event, at, &mut |output| take(output, rules, raised, out));
+        self.tell(out, before);
     }
 
-    /// The capture is over.
-    pub(super) fn finish(&mut self, at: Timestamp, sink: &mut dyn FnMut(Row)) {
-        let Self { inspector, rules, raised, rows, .. } = self;
-        inspector.finish(at, &mut |output| take(output, rules, raised, rows));
-        self.hand_out(sink);
+    /// The capture is over: what is open becomes final. Event time does not go on by this, so that it is the same
+    /// whenever it is done.
+    pub(super) fn finish(&mut self, out: &mut Vec<Row>) {
+        let before = out.len();
+        let Self { inspector, rules, raised, .. } = self;
+        inspector.finish(Timestamp(0), &mut |output| take(output, rules, raised, out));
+        self.tell(out, before);
+        self.mark();
+    }
+
+    /// Notes in the totals how far the fold is.
+    pub(super) fn mark(&mut self) {
         self.tally.indexed_upto(self.inspector.now());
     }
 
@@ -66,11 +74,6 @@ impl Fold {
         let mut rows = Rows::default();
         self.inspector.open_rows().into_iter().for_each(|row| add(&mut rows, row));
         rows
-    }
-
-    /// The newest event time.
-    pub(super) fn now(&self) -> Timestamp {
-        self.inspector.now()
     }
 
     /// The rules that hit what this row is about, by now. To be asked once, when the row goes out.
@@ -89,24 +92,25 @@ impl Fold {
             rules: RuleSet::new(&inspection.rules)?,
             tally: Tally::new(inspection.refused.clone()),
             raised: Vec::new(),
-            rows: Vec::new(),
             hit: BTreeMap::new(),
         })
     }
 
-    fn hand_out(&mut self, sink: &mut dyn FnMut(Row)) {
-        for flag in std::mem::take(&mut self.raised) {
-            self.remember(flag.subject, flag.rule);
-            if let Some(session) = flag.session {
-                self.remember(Subject::Session(session), flag.rule);
+    /// Puts the flags that were raised before the rows that came with them, and counts all.
+    fn tell(&mut self, out: &mut Vec<Row>, before: usize) {
+        if !self.raised.is_empty() {
+            let rows = out.split_off(before);
+            for flag in std::mem::take(&mut self.raised) {
+                self.remember(flag.subject, flag.rule);
+                if let Some(session) = flag.session {
+                    self.remember(Subject::Session(session), flag.rule);
+                }
+                out.push(Row::Flag(self.inspector.flag_row(&flag)));
             }
-            let row = Row::Flag(self.inspector.flag_row(&flag));
-            self.tally.row(&row);
-            sink(row);
+            out.extend(rows);
         }
-        for row in self.rows.drain(..) {
-            self.tally.row(&row);
-            sink(row);
+        for row in out.iter().skip(before) {
+            self.tally.row(row);
         }
     }
 

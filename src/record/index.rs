@@ -179,15 +179,20 @@ impl Index {
         }
     }
 
-    /// All recent rows, to be written to a segment's tables. They stay visible until [`Index::sealed`].
-    pub(super) fn recent(&self) -> Vec<Arc<Rows>> {
-        self.lock().recent.clone()
+    /// Takes the recent rows, to be written to a segment's tables; [`Index::sealed`] must follow. Nobody sees the time
+    /// between, since it is the caller, the indexer's thread, that answers who asks.
+    pub(super) fn take_recent(&self) -> Rows {
+        let blocks = std::mem::take(&mut self.lock().recent);
+        let mut all = Rows::default();
+        for block in blocks {
+            append(&mut all, &mut Arc::unwrap_or_clone(block));
+        }
+        all
     }
 
     /// The recent rows are in the tables of `segment` now, or could not be written.
     pub(super) fn sealed(&self, segment: u64, written: bool) {
         let mut state = self.lock();
-        state.recent.clear();
         if written {
             state.tables.push(segment);
         } else {

@@ -7,8 +7,9 @@
 //!
 //! - [`tap`], [`queue`]: facts become records in one buffer, bounded; no wake-up per record.
 //! - [`writer`], [`flusher`]: drain, append, publish; the disk's slowness stays with the flusher.
-//! - [`fold`], [`indexer`], [`index`]: follow the segments, inspect, flag; tables at each segment's end.
-//! - [`reindex`]: the same fold over what is on disk.
+//! - [`fold`], [`work`], [`sealing`]: inspect, flag, collect; tables, catalogue and retention at each segment's end.
+//! - [`indexer`], [`index`]: follow the segments behind the writer, and answer readers.
+//! - [`reindex`]: the same work over what is on disk. [`socket`]: where readers knock.
 //! - [`live`]: the fan-out. [`summary`]: what it adds up to.
 //!
 //! What must not happen here: traffic waiting for a decoder, a table, or a reader; a loss that is not stored as a fact;
@@ -22,9 +23,11 @@ mod live;
 mod progress;
 mod queue;
 mod reindex;
+mod sealing;
 pub mod socket;
 mod summary;
 mod tap;
+mod work;
 mod writer;
 
 use std::{sync::Arc, thread::JoinHandle, time::Duration};
@@ -41,7 +44,7 @@ use crate::{
 pub use index::{Failure, Index, Snapshot, Status};
 pub use live::{Kinds, Live, Message, Subscription, UnknownKind};
 pub use queue::{Overflow, QueueState};
-pub use reindex::{index_tail, reindex};
+
 pub use summary::{RouteTotal, RuleTotal, Totals, template};
 pub use tap::Tap;
 
@@ -62,7 +65,7 @@ pub struct Options {
     /// How segments are written.
     pub segments: store::segment_writer::Options,
     /// When oldest segments go.
-    pub retention: store::retention::Options,
+    pub retention: (),
 }
 
 impl Default for Options {
@@ -74,7 +77,7 @@ impl Default for Options {
             on_record_error: OnRecordError::default(),
             sync_interval: Duration::from_secs(1),
             segments: store::segment_writer::Options::default(),
-            retention: store::retention::Options::default(),
+            retention: (),
         }
     }
 }
@@ -112,7 +115,9 @@ pub struct Summary {
     pub complete: bool,
     /// When and why recording failed, if it did.
     pub failure: Option<Failure>,
-    /// Records and bytes that were thrown away after that, and how full the queue became.
+    /// Bytes of traffic that are neither recorded nor in a stored gap, since recording failed before.
+    pub unrecorded_bytes: u64,
+    /// How full the queue became.
     pub queue: QueueState,
     /// Segments whose tables could not be written; `reindex` makes them.
     pub without_tables: Vec<u64>,
@@ -184,15 +189,9 @@ impl Recorder {
         let (trigger, failed) = shutdown::channel();
         let flusher = Arc::new(flusher::Flusher::new());
 
-        let indexer = indexer::Indexer::new(
-            dir.clone(),
-            &inspection,
-            Arc::clone(&index),
-            Arc::clone(&progress),
-            asks,
-            tap.clone(),
-            options.retention,
-        )?;
+        let sealing = sealing::Sealing::live(dir.clone(), options.retention, tap.clone());
+        let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));
+        let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing)?;
         let indexer = spawn("indexer", move || indexer.run())?;
         let flusher_thread = match options.sync_interval {
             Duration::ZERO => None,
@@ -249,13 +248,14 @@ impl Recorder {
         let status = self.index.status();
         let state = match &status.failure {
             None => store::State::Clean,
-            Some(failure) => store::State::Incomplete {
-                from_ns: Some(failure.complete_until_ns),
-                why: failure.why.clone(),
-            },
+            Some(failure) => {
+                store::State::Incomplete { from_ns: Some(failure.complete_until_ns), why: failure.why.clone() }
+            }
         };
         self.dir.set_state(state)?;
+        let recorded = status.totals.bytes_from_client + status.totals.bytes_from_server;
         Ok(Summary {
+            unrecorded_bytes: status.queue.offered_bytes.saturating_sub(recorded),
             totals: status.totals,
             routes: tally.routes(),
             complete: status.complete,
@@ -273,6 +273,9 @@ impl Drop for Recorder {
     }
 }
 
-fn spawn<T: Send + 'static>(name: &'static str, run: impl FnOnce() -> T + Send + 'static) -> Result<JoinHandle<T>, Error> {
+fn spawn<T: Send + 'static>(
+    name: &'static str,
+    run: impl FnOnce() -> T + Send + 'static,
+) -> Result<JoinHandle<T>, Error> {
     std::thread::Builder::new().name(name.to_owned()).spawn(run).map_err(|source| Error::Thread { name, source })
 }

@@ -61,6 +61,7 @@ struct State {
     writer: Writer,
     waiting: BTreeMap<(usize, usize), Waker>,
     gaps: BTreeMap<(ConnectionId, Side), OpenGap>,
+    offered_bytes: u64,
     closed: bool,
 }
 
@@ -85,11 +86,13 @@ struct OpenGap {
 /// How full the queue is, and what it could not take.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct QueueState {
+    /// Bytes of traffic that were to be recorded, whatever became of them.
+    pub offered_bytes: u64,
     /// Bytes of records that wait to be written.
     pub pending_bytes: u64,
     /// The most that ever waited.
     pub peak_bytes: u64,
-    /// Records that were thrown away after recording failed.
+    /// Records that came after recording had failed, and were thrown away.
     pub discarded_records: u64,
     /// Bytes of traffic in them.
     pub discarded_bytes: u64,
@@ -103,6 +106,7 @@ impl Queue {
                 writer: Writer::Busy,
                 waiting: BTreeMap::new(),
                 gaps: BTreeMap::new(),
+                offered_bytes: 0,
                 closed: false,
             }),
             pending: AtomicUsize::new(0),
@@ -119,11 +123,13 @@ impl Queue {
     }
 
     pub(super) fn state(&self) -> QueueState {
+        let discarded_bytes = self.discarded_bytes.load(Relaxed);
         QueueState {
+            offered_bytes: self.lock().offered_bytes + discarded_bytes,
             pending_bytes: self.pending.load(Relaxed) as u64,
             peak_bytes: self.peak.load(Relaxed) as u64,
             discarded_records: self.discarded_records.load(Relaxed),
-            discarded_bytes: self.discarded_bytes.load(Relaxed),
+            discarded_bytes,
         }
     }
 
@@ -140,6 +146,9 @@ impl Queue {
                 drop(state);
                 self.discard(event);
                 return;
+            }
+            if let Fact::Data(chunk) = &event.fact {
+                state.offered_bytes += chunk.bytes.len() as u64;
             }
             if self.overflow == Overflow::Gap && !self.admit(&mut state, event) {
                 return;
@@ -330,3 +339,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;
