@@ -4,6 +4,7 @@
 pub mod connection;
 pub mod exchange;
 pub mod frame;
+pub mod lines;
 pub mod rows;
 pub mod session;
 pub mod style;
