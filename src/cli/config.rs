@@ -79,6 +79,7 @@ fn origin(place: &Place) -> String {
     match place {
         Place::Option(option) => option.clone(),
         Place::Environment(variable) => (*variable).to_owned(),
+        Place::Capture => "capture.json".to_owned(),
         Place::File { path, line } => format!("{}:{line}", path.display()),
     }
 }

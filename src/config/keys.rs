@@ -1,5 +1,7 @@
 //! The table of keys: name, meaning, what is allowed, how it is set and shown. Adding a key is one entry here.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{
@@ -35,6 +37,11 @@ impl Key {
         self.name.rsplit_once('.').map(|(table, _)| table)
     }
 
+    /// Whether it decides what is made of the evidence.
+    pub fn of_inspection(&self) -> bool {
+        matches!(self.table(), Some("inspect" | "redact" | "rules")) || matches!(self.name, "profile" | "metadata")
+    }
+
     /// Its name within its table.
     pub fn short(&self) -> &'static str {
         self.name.rsplit_once('.').map_or(self.name, |(_, short)| short)
@@ -47,9 +54,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 }
 
 const SIZE: &str = "a size such as \"20GiB\", or a number of bytes";
-const SIZE_OR_OFF: &str = "a size such as \"20GiB\", a number of bytes, or \"off\"";
 const DURATION: &str = "a length of time such as \"2s\", or a number of seconds";
-const DURATION_OR_OFF: &str = "a length of time such as \"2s\", a number of seconds, or \"off\"";
 const FLAG: &str = "true or false";
 const NAMES: &str = "a list of names, such as [\"X-One\", \"X-Two\"]";
 
@@ -163,6 +168,76 @@ pub const KEYS: &[Key] = &[
         ..PLAIN
     },
     Key {
+        name: "record.on_record_error",
+        meaning: "What happens when the disk refuses (full, failing). continue: traffic goes on unrecorded and the capture\nsays from when on it is incomplete. stop: the proxy stops.",
+        allowed: "\"continue\" or \"stop\"",
+        option: Some("--on-record-error"),
+        set: |s, v| {
+            s.record.on_record_error = one_of(v)?;
+            Ok(())
+        },
+        show: |s| json!(s.record.on_record_error),
+        ..PLAIN
+    },
+    Key {
+        name: "record.overflow",
+        meaning: "What happens when the disk is slower than the traffic. stall: the traffic is slowed, and the capture says by\nhow much. gap: bytes are relayed and not recorded, and the capture says which.",
+        allowed: "\"stall\" or \"gap\"",
+        set: |s, v| {
+            s.record.overflow = one_of(v)?;
+            Ok(())
+        },
+        show: |s| json!(s.record.overflow),
+        ..PLAIN
+    },
+    Key {
+        name: "record.queue",
+        meaning: "How much may wait for the disk before that happens.",
+        allowed: SIZE,
+        hint: "from 64KiB to 4GiB",
+        set: |s, v| {
+            s.record.queue_bytes = sized(v, 64 << 10, 4 << 30)?;
+            Ok(())
+        },
+        show: |s| json!(size_text(s.record.queue_bytes as u64)),
+        ..PLAIN
+    },
+    Key {
+        name: "record.linger",
+        meaning: "How long records gather before they are written. Longer costs less and shows later.",
+        allowed: DURATION,
+        hint: "at most 1s",
+        set: |s, v| {
+            s.record.linger = within(v, Duration::ZERO, Duration::from_secs(1))?;
+            Ok(())
+        },
+        show: |s| json!(duration_text(s.record.linger)),
+        ..PLAIN
+    },
+    Key {
+        name: "record.sync_interval",
+        meaning: "How much a power failure may cost: data is forced to the disk this often. \"0s\" leaves it to the system.",
+        allowed: DURATION,
+        set: |s, v| {
+            s.record.sync_interval = v.duration()?;
+            Ok(())
+        },
+        show: |s| json!(duration_text(s.record.sync_interval)),
+        ..PLAIN
+    },
+    Key {
+        name: "record.segment",
+        meaning: "How large a file of evidence grows before it is sealed, its tables are written, and the next is begun.",
+        allowed: SIZE,
+        hint: "from 64KiB to 4GiB",
+        set: |s, v| {
+            s.record.segments.segment_bytes = sized(v, 64 << 10, 4 << 30)? as u64;
+            Ok(())
+        },
+        show: |s| json!(size_text(s.record.segments.segment_bytes)),
+        ..PLAIN
+    },
+    Key {
         name: "inspect.identity_headers",
         meaning: "Headers whose value names the virtual user, compared without case; the first one present counts.",
         allowed: NAMES,
@@ -182,7 +257,7 @@ pub const KEYS: &[Key] = &[
         name: "inspect.body_cap",
         meaning: "How much of one request's body the rules get to see. The evidence always holds all of it.",
         allowed: SIZE,
-        set: |s, v| Ok(s.inspect.body_cap = bounded(v, 1 << 30)?),
+        set: |s, v| Ok(s.inspect.body_cap = sized(v, 0, 1 << 30)?),
         show: |s| json!(size_text(s.inspect.body_cap as u64)),
         ..PLAIN
     },
@@ -190,7 +265,7 @@ pub const KEYS: &[Key] = &[
         name: "inspect.bodies_cap",
         meaning: "How much of all bodies together is held in memory at any time.",
         allowed: SIZE,
-        set: |s, v| Ok(s.inspect.bodies_cap = bounded(v, 64 << 30)?),
+        set: |s, v| Ok(s.inspect.bodies_cap = sized(v, 0, 64 << 30)?),
         show: |s| json!(size_text(s.inspect.bodies_cap as u64)),
         ..PLAIN
     },
@@ -227,12 +302,27 @@ pub const KEYS: &[Key] = &[
     },
 ];
 
-/// A size that fits memory.
-fn bounded(given: &Given, most: u64) -> Result<usize, Refused> {
+/// A size within bounds.
+fn sized(given: &Given, least: u64, most: u64) -> Result<usize, Refused> {
     match given.size()? {
+        size if size < least => Err(Refused::Because(format!("at least {}", size_text(least)))),
         size if size > most => Err(Refused::Because(format!("at most {}", size_text(most)))),
         size => usize::try_from(size).map_err(|_| Refused::NotAllowed),
     }
+}
+
+/// A length of time within bounds.
+fn within(given: &Given, least: Duration, most: Duration) -> Result<Duration, Refused> {
+    match given.duration()? {
+        time if time < least => Err(Refused::Because(format!("at least {}", duration_text(least)))),
+        time if time > most => Err(Refused::Because(format!("at most {}", duration_text(most)))),
+        time => Ok(time),
+    }
+}
+
+/// One of the words that an enum's serde names are.
+fn one_of<T: serde::de::DeserializeOwned>(given: &Given) -> Result<T, Refused> {
+    serde_json::from_value(Value::String(given.text()?)).map_err(|_| Refused::NotAllowed)
 }
 
 /// The example file: every key with its meaning and its default.

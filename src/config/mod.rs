@@ -7,6 +7,7 @@
 pub mod file;
 pub mod keys;
 pub mod problem;
+pub mod redaction_key;
 pub mod value;
 
 use std::{
@@ -17,9 +18,10 @@ use std::{
 
 pub use keys::{KEYS, Key};
 pub use problem::{Place, Problem};
+pub use redaction_key::RedactionKey;
 pub use value::{Given, Refused};
 
-use crate::{inspect, redact, rules};
+use crate::{inspect, record, redact, rules};
 
 /// Everything that can be set, ready to be used.
 #[derive(Clone, Debug)]
@@ -40,6 +42,8 @@ pub struct Settings {
     pub listen_host: IpAddr,
     /// At which port; 0 picks a free one.
     pub listen_port: u16,
+    /// What the recorder is told.
+    pub record: record::Options,
     /// What the inspector is told.
     pub inspect: inspect::Options,
     /// Which places hold secrets.
@@ -61,6 +65,7 @@ impl Default for Settings {
             metadata: None,
             listen_host: IpAddr::V4(Ipv4Addr::LOCALHOST),
             listen_port: 8080,
+            record: record::Options::default(),
             inspect: inspect::Options::default(),
             redact: redact::Options::default(),
             rules: rules::Options::default(),
@@ -155,6 +160,28 @@ impl Settings {
             settings.apply(key, given, written(given), place.clone())?;
         }
         Ok(settings)
+    }
+
+    /// All values as one JSON object, for `capture.json`.
+    pub fn to_json(&self) -> serde_json::Value {
+        KEYS.iter().map(|key| (key.name.to_owned(), (key.show)(self))).collect::<serde_json::Map<_, _>>().into()
+    }
+
+    /// These settings, and where they left inspection to the defaults, what a capture was recorded with: the profile,
+    /// what metadata is, sessions, secrets, rules. So that a capture is read as it was recorded unless told otherwise.
+    #[must_use]
+    pub fn or_recorded(&self, options: &serde_json::Value) -> Self {
+        let mut settings = self.clone();
+        for key in KEYS.iter().filter(|key| key.of_inspection() && !self.origins.contains_key(key.name)) {
+            let recorded = options.get(key.name).filter(|value| !value.is_null()).map(Given::from);
+            if let Some(given) = recorded {
+                // What another version recorded and this one does not take stays at the default.
+                if (key.set)(&mut settings, &given).is_ok() {
+                    settings.origins.insert(key.name, (Place::Capture, written(&given)));
+                }
+            }
+        }
+        settings
     }
 
     /// Where the CA lives: what was set, else `certs` in a checkout of this program, else the user's data folder.

@@ -9,6 +9,8 @@ pub enum Place {
     Option(String),
     /// The environment: `FIRSTFRAME_CAPTURES`.
     Environment(&'static str),
+    /// What a capture was recorded with.
+    Capture,
     /// A settings file.
     File {
         /// As it was given.
@@ -62,6 +64,7 @@ impl fmt::Display for Problem {
         let subject = match &self.place {
             Some(Place::Option(option)) => option.clone(),
             Some(Place::Environment(variable)) => (*variable).to_owned(),
+            Some(Place::Capture) => format!("capture.json: {}", self.key),
             Some(Place::File { path, line }) if self.key.is_empty() => format!("{}:{line}", path.display()),
             Some(Place::File { path, line }) => format!("{}:{line}: {}", path.display(), self.key),
             None => self.key.clone(),

@@ -133,3 +133,23 @@ fn later_problems_name_their_place() {
     assert_eq!(settings.problem("profile", "there is none").to_string(), "--profile = \"genesis\": there is none");
     assert_eq!(settings.problem("captures", "full").to_string(), "captures = \"captures\": full");
 }
+
+#[test]
+fn a_capture_is_read_as_it_was_recorded_unless_told_otherwise() {
+    let mut overrides = Overrides::default();
+    overrides.set_text("inspect.session_linger=5").unwrap();
+    overrides.set_text("redact.fields=['a','b']").unwrap();
+    overrides.set("metadata", "method=PUT");
+    overrides.set("captures", "there");
+    let recorded = load("", overrides, &[]).unwrap().to_json();
+
+    let mut overrides = Overrides::default();
+    overrides.set_text("redact.fields=['c']").unwrap();
+    let settings = load("", overrides, &[]).unwrap().or_recorded(&recorded);
+    assert_eq!(settings.inspect.session_linger.as_secs(), 5);
+    assert_eq!(settings.metadata.as_deref(), Some("method=PUT"));
+    assert_eq!(settings.redact.fields, ["c"], "what was said now wins");
+    assert_eq!(settings.captures, Path::new("captures"), "where captures lie is no part of the evidence");
+    let other = serde_json::json!({"inspect.session_linger": {"new": "shape"}, "rules.off": 7});
+    assert_eq!(Settings::default().or_recorded(&other).to_json(), Settings::default().to_json());
+}

@@ -52,6 +52,21 @@ impl From<&[String]> for Given {
     }
 }
 
+impl From<&serde_json::Value> for Given {
+    fn from(value: &serde_json::Value) -> Self {
+        match value {
+            serde_json::Value::Bool(value) => Self::Bool(*value),
+            serde_json::Value::Number(number) => {
+                number.as_i64().map_or_else(|| Self::Float(number.as_f64().unwrap_or(f64::NAN)), Self::Integer)
+            }
+            serde_json::Value::String(text) => Self::Text(text.clone()),
+            serde_json::Value::Array(values) => Self::List(values.iter().map(Self::from).collect()),
+            serde_json::Value::Null => Self::Other("null"),
+            serde_json::Value::Object(_) => Self::Other("an object"),
+        }
+    }
+}
+
 impl Given {
     /// A text that is not empty.
     pub fn text(&self) -> Result<String, Refused> {
