@@ -13,6 +13,7 @@ mod client;
 mod config;
 mod doctor;
 mod ls;
+mod reading;
 mod record;
 mod reindex;
 mod run;

@@ -35,7 +35,7 @@ pub(super) fn find(globals: &Globals) -> anyhow::Result<(CaptureDir, Inspection)
         _ => return Err(Usage("--capture: this subcommand reads one capture at a time".to_owned()).into()),
     };
     let dir = CaptureDir::resolve(&settings.captures, which)?;
-    let inspection = crate::app::inspection(&settings)?;
+    let inspection = crate::app::inspection_of(&dir, &settings)?;
     Ok((dir, inspection))
 }
 

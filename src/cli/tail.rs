@@ -81,10 +81,9 @@ fn follow(
             std::future::pending().await
         }
     };
-    recorder.live(&kinds.join(","), interrupted, &mut |message| {
+    recorder.live(&kinds.join(","), filter, interrupted, &mut |message| {
         match message {
-            LiveMessage::Row(row) if filter.is_none_or(|filter| filter.matches(&row)) => print(&row, args, look, output)?,
-            LiveMessage::Row(_) => {}
+            LiveMessage::Row(row) => print(&row, args, look, output)?,
             LiveMessage::Lost(rows) if args.json => {
                 writeln!(output, "{}", LiveMessage::Lost(rows).to_json()).map_err(Error::Write)?;
             }

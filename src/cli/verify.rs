@@ -4,7 +4,10 @@ use std::{io::Write as _, process::ExitCode};
 
 use serde_json::json;
 
-use crate::store::recovery::{self, Report, SegmentReport};
+use crate::store::{
+    format::Hash,
+    recovery::{self, Report, SegmentReport},
+};
 
 use super::{
     Globals, Output, exit_code, reading,
@@ -34,7 +37,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             "whole": report.is_whole(),
             "segments": segments,
             "missing": report.missing,
-            "last_seal": report.last_seal().map(|seal| seal.to_string()),
+            "last_seal": report.last_seal().map(|seal| hex(&seal)),
         }))?;
     } else {
         let look = Look::of(&output);
@@ -54,7 +57,7 @@ fn segment_json(segment: &SegmentReport) -> serde_json::Value {
         "number": segment.number,
         "bytes": segment.bytes,
         "records": segment.records,
-        "seal": segment.seal.as_ref().map(ToString::to_string),
+        "seal": segment.seal.as_ref().map(hex),
         "hash_ok": segment.hash_ok,
         "chain_ok": segment.chain_ok,
         "header_ok": segment.header_ok,
@@ -93,9 +96,13 @@ fn page(name: &str, report: &Report, look: Look) -> String {
         false => line(Ink::Bad, "damaged: what is not listed here can still be read".to_owned()),
     }
     if let Some(seal) = report.last_seal() {
-        line(Ink::Faint, format!("last seal {seal} (noted elsewhere, it proves all sealed segments)"));
+        line(Ink::Faint, format!("last seal {} (noted elsewhere, it proves all sealed segments)", hex(&seal)));
     }
     page
+}
+
+fn hex(seal: &Hash) -> String {
+    seal.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn troubles(segment: &SegmentReport) -> Vec<String> {

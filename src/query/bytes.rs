@@ -9,7 +9,7 @@ use crate::{
         rows::{Extent, Position},
         trace::{ByteRange, Fact, TraceEvent},
     },
-    store::{CaptureDir, SegmentReader, recovery::OnDamage},
+    store::{CaptureDir, SegmentReader, recovery::{DamagedRange, OnDamage}},
 };
 
 use super::Error;
@@ -230,6 +230,12 @@ pub(super) fn copy(
         pen.miss(ByteRange { from: range.from, start: next, end: range.end }, why);
     }
     Ok(pen.copied)
+}
+
+/// Why bytes are missing where the segments are damaged.
+fn reason(damage: &[DamagedRange]) -> Option<String> {
+    let first = damage.first()?;
+    Some(format!("segment {:06} is damaged at byte {}: {}", first.segment, first.start, first.damage))
 }
 
 /// Whether a change lies wholly before `next`. An insertion right there does not.

@@ -103,28 +103,20 @@ impl Capture {
             let from = from_ns.map(|from| format!(" from +{:.3} s on", from.0 as f64 / 1e9)).unwrap_or_default();
             notes.push(format!("this capture is incomplete{from}: {why}"));
         }
-        let rows = match standing {
-            Standing::Killed => {
-                notes.push(format!(
-                    "the recorder of {} ended without sealing it; what its files hold is indexed in memory (hint: \
-                     `firstframe reindex` does it for good)",
-                    dir.name()
-                ));
-                record::index_tail(&dir, &inspection)?
-            }
-            Standing::Finished | Standing::Running => {
-                let tables = dir.segments()?;
-                if tables.is_empty() || dir.tables_dir().is_dir() {
-                    Snapshot { tables, ..Snapshot::default() }
-                } else {
-                    notes.push(format!(
-                        "{} has no tables; its segments are indexed in memory (hint: `firstframe reindex` makes them)",
-                        dir.name()
-                    ));
-                    record::index_tail(&dir, &inspection)?
-                }
-            }
-        };
+        let rows = record::index_tail(&dir, &inspection)?;
+        match standing {
+            Standing::Killed => notes.push(format!(
+                "the recorder of {} ended without sealing it; what its files hold beyond the tables is indexed in memory \
+                 (hint: `firstframe reindex` does it for good)",
+                dir.name()
+            )),
+            // Tables were deleted, or could not be written.
+            Standing::Finished if !rows.recent.is_empty() => notes.push(format!(
+                "tables of {} are missing; its segments are indexed in memory (hint: `firstframe reindex` makes them anew)",
+                dir.name()
+            )),
+            Standing::Finished | Standing::Running => {}
+        }
         Ok(Self { dir, inspection, held: Held::Files(standing, rows), notes })
     }
 

@@ -17,6 +17,7 @@ use crate::{
 
 use super::{
     Error,
+    filter::Filter,
     list::{Each, Query, Secrets},
     source::Kind,
     wire::{self, LiveMessage, Place, Request},
@@ -61,10 +62,13 @@ impl Client {
         serde_json::from_slice(&json).map_err(|error| unexpected(&error))
     }
 
-    /// Rows of a kind, in the order of ids. `filter` is the text that `query.filter` was made from.
-    pub fn list(&self, kind: Kind, filter: Option<&str>, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error> {
-        let Query { filter: _, about, limit, secrets } = query;
-        let request = Request::List { kind, filter: filter.map(str::to_owned), about, limit, secrets };
+    /// Rows of a kind, in the order of ids.
+    ///
+    /// # Errors
+    /// Where the recorder refuses, says nothing that is understood, or goes away.
+    pub fn list(&self, kind: Kind, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error> {
+        let Query { filter, about, limit, secrets } = query;
+        let request = Request::List { kind, filter: filter.map(Filter::to_string), about, limit, secrets };
         self.lines(&request, &mut |line| {
             let row = wire::read_row(kind, line).map_err(|error| unexpected(&error))?;
             each(row)
@@ -91,13 +95,17 @@ impl Client {
     }
 
     /// Rows as they become final, until the capture stops, `each` breaks or `stop` is ready.
+    ///
+    /// # Errors
+    /// As [`Self::list`], and what `each` fails with.
     pub fn live(
         &self,
         kinds: &str,
+        filter: Option<&Filter>,
         stop: impl Future<Output = ()>,
         each: &mut dyn FnMut(LiveMessage) -> Result<ControlFlow<()>, Error>,
     ) -> Result<Ended, Error> {
-        let request = Request::Live { kinds: Some(kinds.to_owned()), filter: None };
+        let request = Request::Live { kinds: Some(kinds.to_owned()), filter: filter.map(Filter::to_string) };
         self.runtime.block_on(async {
             let stream = self.stream()?;
             let uri = format!("ws://capture{}", request.to_uri());

@@ -4,22 +4,19 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    decode::{
-        Decoder as _, Event, HttpEvent, content,
-        http1::{self, Http1},
-    },
+    decode::content::Decoded,
     model::{
-        ExchangeId, Side, Timestamp,
+        ExchangeId,
         flag::Subject,
-        http::Head,
+        http::{Head, Span},
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
-        trace::Chunk,
     },
     redact::Redactor,
 };
 
 use super::{
     Error,
+    bodies::{Half, Halves},
     capture::Capture,
     list::{About, Query, Secrets},
     raw::Part,
@@ -212,21 +209,20 @@ fn flags(capture: &Capture, about: About) -> Result<Vec<FlagRow>, Error> {
 fn messages(capture: &Capture, row: &ExchangeRow, secrets: Secrets) -> Result<(Message, Message), Error> {
     let request = beginning(capture, row.id, Part::Request)?;
     let response = beginning(capture, row.id, Part::Response)?;
-    let mut decoded = Decoded::default();
-    decoded.decode(&request.bytes, &response.bytes);
+    let halves = Halves::decode(&request.bytes, &response.bytes);
     let mut redactor = (secrets == Secrets::Fingerprints).then(|| capture.redactor());
-    let mut message = |read: Read, decoded: Half, size: Option<u64>| Message {
-        head: match decoded.head {
-            Some(head) => shown_head(&head, redactor.as_mut()),
+    let mut message = |read: Read, half: &Half, size: Option<u64>| Message {
+        head: match &half.head {
+            Some(head) => shown_head(head, redactor.as_mut()),
             // What the decoder does not take for a head is shown as far as its first empty line.
             None => shown_text(&read.bytes, redactor.as_mut()),
         },
-        body: excerpt(&decoded.body, size.unwrap_or_default(), decoded.coding.as_deref(), redactor.as_mut()),
+        body: excerpt(half, size.unwrap_or_default(), redactor.as_mut()),
         missing: read.missing,
     };
     // The request's secrets are known by the time the response is shown, which may echo them.
-    let first = message(request, decoded.request, Some(row.request_body_bytes));
-    let second = message(response, decoded.response, row.response_body_bytes);
+    let first = message(request, &halves.request, Some(row.request_body_bytes));
+    let second = message(response, &halves.response, row.response_body_bytes);
     Ok((first, second))
 }
 
@@ -241,55 +237,13 @@ fn beginning(capture: &Capture, id: ExchangeId, part: Part) -> Result<Read, Erro
     Ok(Read { bytes, missing: copied.missing.into_iter().map(|missing| missing.to_string()).collect() })
 }
 
-/// One side of an exchange as the decoder sees it.
-#[derive(Default)]
-struct Half {
-    head: Option<Head>,
-    body: Vec<u8>,
-    coding: Option<Vec<u8>>,
-}
-
-#[derive(Default)]
-struct Decoded {
-    request: Half,
-    response: Half,
-}
-
-impl Decoded {
-    fn decode(&mut self, request: &[u8], response: &[u8]) {
-        let mut decoder = Http1::new(http1::Options::default());
-        for (from, bytes) in [(Side::Client, request), (Side::Server, response)] {
-            let chunk = Chunk { from, offset: 0, arrived: None, read: Timestamp(0), bytes };
-            decoder.push(&chunk, &mut |event| self.take(event));
-        }
-    }
-
-    fn take(&mut self, event: Event<'_>) {
-        let Event::Http(event) = event else { return };
-        match event {
-            HttpEvent::RequestHead { exchange: 1, head, .. } => self.request.take_head(head),
-            HttpEvent::ResponseHead { exchange: 1, head, interim: false, .. } => self.response.take_head(head),
-            HttpEvent::RequestBody { exchange: 1, bytes, .. } => self.request.body.extend_from_slice(bytes),
-            HttpEvent::ResponseBody { exchange: 1, bytes, .. } => self.response.body.extend_from_slice(bytes),
-            _ => {}
-        }
-    }
-}
-
-impl Half {
-    fn take_head(&mut self, head: Head) {
-        self.coding = head.header("content-encoding").map(<[u8]>::to_vec);
-        self.head = Some(head);
-    }
-}
-
 /// A head byte for byte, but for its secrets.
 fn shown_head(head: &Head, redactor: Option<&mut Redactor>) -> Vec<u8> {
     let Some(redactor) = redactor else { return head.raw.to_vec() };
     let raw = &head.raw;
     let mut out = Vec::with_capacity(raw.len());
     let mut upto = 0;
-    let mut replace = |span: crate::model::http::Span, shown: String| {
+    let mut replace = |span: Span, shown: String| {
         if shown.as_bytes() == span.of(raw) || String::from_utf8_lossy(span.of(raw)) == shown {
             return;
         }
@@ -317,12 +271,15 @@ fn shown_text(bytes: &[u8], redactor: Option<&mut Redactor>) -> Vec<u8> {
     }
 }
 
-fn excerpt(body: &[u8], size: u64, coding: Option<&[u8]>, redactor: Option<&mut Redactor>) -> Excerpt {
-    if body.is_empty() {
+fn excerpt(half: &Half, size: u64, redactor: Option<&mut Redactor>) -> Excerpt {
+    if half.body.is_empty() {
         return Excerpt::None;
     }
-    let all = body.len() as u64 >= size;
-    let Some((decoded, complete)) = content::decode(coding, body, READ as usize) else { return Excerpt::Binary };
+    let (decoded, all) = match half.decoded(READ as usize) {
+        Decoded::Whole(decoded) => (decoded, half.body.len() as u64 >= size),
+        Decoded::Capped(decoded) | Decoded::Damaged(decoded) => (decoded, false),
+        Decoded::Unsupported(_) => return Excerpt::Binary,
+    };
     // A character that is cut at the end does not make it binary.
     let text = match std::str::from_utf8(&decoded) {
         Ok(text) => text,
@@ -340,6 +297,6 @@ fn excerpt(body: &[u8], size: u64, coding: Option<&[u8]>, redactor: Option<&mut 
         None => text.into(),
     };
     let end = (0..=EXCERPT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
-    let whole = end == text.len() && all && complete;
+    let whole = end == text.len() && all;
     Excerpt::Text { text: text.get(..end).unwrap_or_default().to_owned(), whole }
 }

@@ -16,7 +16,7 @@ pub enum Error {
     Index(#[from] record::Error),
     /// The filter is none.
     #[error(transparent)]
-    Filter(#[from] filter::Error),
+    Filter(#[from] filter::FilterError),
     /// No row has that id.
     #[error("{message}")]
     UnknownId {

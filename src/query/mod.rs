@@ -19,8 +19,10 @@ pub mod show;
 pub mod source;
 pub mod wire;
 
+mod bodies;
 mod bytes;
 mod error;
+mod judge;
 mod secrets;
 mod text;
 

@@ -5,7 +5,6 @@ use std::{fmt, io::Write, str::FromStr};
 use crate::{
     model::{
         Side,
-        flag::Subject,
         rows::{ExchangeRow, Extent, Position, Row},
         trace::{ByteRange, Fact},
     },

@@ -1,8 +1,11 @@
 //! One row by its id.
 
-use crate::model::{
-    flag::Subject,
-    rows::{ConnectionRow, ExchangeRow, FrameRow, Row, SessionRow},
+use crate::{
+    model::{
+        flag::Subject,
+        rows::{ConnectionRow, ExchangeRow, FrameRow, Row, SessionRow},
+    },
+    store::tables,
 };
 
 use super::{
@@ -39,24 +42,25 @@ pub fn show(shelf: Shelf<'_>, id: Subject, secrets: Secrets) -> Result<Row, Erro
 }
 
 fn find<T: Ordered>(shelf: Shelf<'_>, id: Subject, number: u64) -> Result<T, Error> {
-    let mut range = None;
-    let mut look = |rows: &[T]| {
-        for row in rows {
-            let order = row.order();
-            let (first, last) = range.unwrap_or((order, order));
-            range = Some((first.min(order), last.max(order)));
-        }
-        rows.iter().find(|row| row.order() == number).cloned()
-    };
-    for rows in shelf.rows.recent.iter().map(AsRef::as_ref).chain([&shelf.rows.open]) {
-        if let Some(row) = look(T::of(rows)) {
+    let in_memory = || shelf.rows.recent.iter().map(AsRef::as_ref).chain([&shelf.rows.open]).flat_map(T::of);
+    if let Some(row) = in_memory().find(|row| row.order() == number) {
+        return Ok(row.clone());
+    }
+    let wanted = tables::Filter::id(number);
+    for segment in shelf.rows.tables.iter().rev() {
+        if let Some(row) = tables::read::<T>(shelf.dir, *segment, Some(&wanted))?.pop() {
             return Ok(row);
         }
     }
-    for segment in shelf.rows.tables.iter().rev() {
-        if let Some(row) = look(&T::read(shelf.dir, *segment)?) {
-            return Ok(row);
-        }
+    // It is not there: what is?
+    let mut range = None;
+    let mut look = |row: &T| {
+        let (first, last) = range.unwrap_or((row.order(), row.order()));
+        range = Some((first.min(row.order()), last.max(row.order())));
+    };
+    in_memory().for_each(&mut look);
+    for segment in &shelf.rows.tables {
+        tables::read_each::<T>(shelf.dir, *segment, None, &mut |row| look(&row))?;
     }
     Err(Error::unknown_id(id, source::kind_of(id), range))
 }

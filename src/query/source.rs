@@ -11,8 +11,10 @@ use crate::{
     },
     record::Snapshot,
     redact::Redactor,
-    store::{self, CaptureDir, Rows, tables},
+    store::{CaptureDir, Rows, tables},
 };
+
+use super::filter::RowRef;
 
 /// The kinds of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -82,23 +84,20 @@ impl Shelf<'_> {
 }
 
 /// A kind of row that can be found in [`Rows`] and tables, and be put in order.
-pub(super) trait Ordered: Clone + 'static {
-    /// Which kind.
-    const KIND: Kind;
+pub(super) trait Ordered: tables::Table + Clone {
     /// Its place in the order of lists.
     fn order(&self) -> u64;
     /// Those of a set of rows.
     fn of(rows: &Rows) -> &[Self];
-    /// Those of a segment's table.
-    fn read(dir: &CaptureDir, segment: u64) -> Result<Vec<Self>, store::Error>;
     /// As any row.
     fn into_row(self) -> Row;
+    /// The same, borrowed.
+    fn row_ref(&self) -> RowRef<'_>;
 }
 
 macro_rules! ordered {
-    ($row:ident, $kind:ident, $field:ident, $read:path, |$it:ident| $order:expr, $into:expr) => {
+    ($row:ident, $field:ident, $one:ident, |$it:ident| $order:expr, $into:expr) => {
         impl Ordered for $row {
-            const KIND: Kind = Kind::$kind;
             fn order(&self) -> u64 {
                 let $it = self;
                 $order
@@ -106,21 +105,21 @@ macro_rules! ordered {
             fn of(rows: &Rows) -> &[Self] {
                 &rows.$field
             }
-            fn read(dir: &CaptureDir, segment: u64) -> Result<Vec<Self>, store::Error> {
-                $read(dir, segment)
-            }
             fn into_row(self) -> Row {
                 $into(self)
+            }
+            fn row_ref(&self) -> RowRef<'_> {
+                RowRef::$one(self)
             }
         }
     };
 }
 
-ordered!(ConnectionRow, Connections, connections, tables::read_connections, |row| row.id.0, Row::Connection);
-ordered!(ExchangeRow, Exchanges, exchanges, tables::read_exchanges, |row| row.id.0, |row| Row::Exchange(Box::new(row)));
-ordered!(FrameRow, Frames, frames, tables::read_frames, |row| row.id.0, Row::Frame);
-ordered!(SessionRow, Sessions, sessions, tables::read_sessions, |row| row.id.0, Row::Session);
-ordered!(FlagRow, Flags, flags, tables::read_flags, |row| row.at_ns.0, Row::Flag);
+ordered!(ConnectionRow, connections, Connection, |row| row.id.0, Row::Connection);
+ordered!(ExchangeRow, exchanges, Exchange, |row| row.id.0, |row| Row::Exchange(Box::new(row)));
+ordered!(FrameRow, frames, Frame, |row| row.id.0, Row::Frame);
+ordered!(SessionRow, sessions, Session, |row| row.id.0, Row::Session);
+ordered!(FlagRow, flags, Flag, |row| row.at_ns.0, Row::Flag);
 
 /// What can be asked for by id.
 pub(super) fn kind_of(id: Subject) -> Kind {
