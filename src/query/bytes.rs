@@ -165,7 +165,10 @@ pub(super) fn copy(
     if want.extent.last.segment >= oldest {
         let mut reader = SegmentReader::open_with(dir, start, OnDamage::Skip)?;
         let mut changes = replacements.iter().peekable();
-        while let Some((position, event)) = reader.next()? {
+        loop {
+            // Damage is told behind the event that follows it.
+            pen.explain(reason(&reader.take_damage()));
+            let Some((position, event)) = reader.next()? else { break };
             if position > want.extent.last || pen.left == 0 {
                 break;
             }
@@ -189,7 +192,6 @@ pub(super) fn copy(
                 continue;
             }
             if here.start > next {
-                why = why.or_else(|| reason(&reader.take_damage()));
                 pen.miss(ByteRange { from: range.from, start: next, end: here.start.min(range.end) }, why.take());
                 next = here.start;
             }
@@ -243,6 +245,9 @@ fn is_past(change: &Replacement, next: u64) -> bool {
     change.range.end < next || (change.range.end == next && !change.range.is_empty())
 }
 
+/// Why bytes are missing where nothing says so.
+const UNEXPLAINED: &str = "not in the segments (yet)";
+
 struct Pen<'w> {
     out: &'w mut dyn Write,
     left: u64,
@@ -260,7 +265,16 @@ impl Pen<'_> {
     }
 
     fn miss(&mut self, range: ByteRange, why: Option<String>) {
-        let why = why.unwrap_or_else(|| "not in the segments (yet)".to_owned());
+        let why = why.unwrap_or_else(|| UNEXPLAINED.to_owned());
         self.copied.missing.push(Missing { range, why });
+    }
+
+    /// A reason that came after what it is the reason of.
+    fn explain(&mut self, why: Option<String>) {
+        if let (Some(why), Some(last)) = (why, self.copied.missing.last_mut())
+            && last.why == UNEXPLAINED
+        {
+            last.why = why;
+        }
     }
 }

@@ -174,7 +174,7 @@ impl Capture {
     /// [`Error::UnknownId`] where there is none; it tells which there are.
     pub fn show(&self, id: Subject, secrets: Secrets) -> Result<Row, Error> {
         match &self.held {
-            Held::Files(_, rows) => show::show(self.shelf(rows), id, secrets),
+            Held::Files(_, rows) => show(self.shelf(rows), id, secrets),
             Held::Recorder(client) => client.show(id, secrets),
         }
     }

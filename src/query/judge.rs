@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use crate::model::{
     flag::Subject,
-    rows::{ConnectionRow, ExchangeRow, Row},
+    rows::{ConnectionRow, ExchangeRow},
 };
 
 use super::{
@@ -102,11 +102,6 @@ impl<'j> Judge<'j> {
             response_body: bodies.1.as_deref(),
         };
         Ok(filter.matches_joined(&row, &joined))
-    }
-
-    /// The same for any row.
-    pub(super) fn passes_row(&self, row: &Row) -> Result<bool, Error> {
-        self.passes(RowRef::from(row))
     }
 }
 

@@ -11,7 +11,8 @@ use crate::{
 
 use super::{
     bytes::{self, Want},
-    list::{Secrets, Shelf},
+    list::Secrets,
+    source::Shelf,
 };
 
 /// Longer payloads are not shown as text; `show --raw` has them.

@@ -168,12 +168,12 @@ pub fn answer(shelf: Shelf<'_>, request: &Request, out: &mut dyn Write) -> Resul
             })
         }
         Request::Show { id, secrets, place } => {
-            let row = show::show(shelf, *id, *secrets)?;
+            let row = show(shelf, *id, *secrets)?;
             write_row(&row, out).map_err(Error::Write)?;
             if *place { write_line(&Place::of(&row), out).map_err(Error::Write) } else { Ok(()) }
         }
         Request::Raw { id, part, limit } => {
-            let row = show::show(shelf, *id, Secrets::Kept)?;
+            let row = show(shelf, *id, Secrets::Kept)?;
             raw::copy(shelf.dir, &row, *part, *limit, out)?;
             Ok(())
         }

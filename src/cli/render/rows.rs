@@ -144,7 +144,7 @@ pub(super) fn ending(row: &ConnectionRow) -> (Ink, String) {
     }
 }
 
-fn exchange(row: &ExchangeRow) -> Vec<Cell> {
+pub(super) fn exchange(row: &ExchangeRow) -> Vec<Cell> {
     let took = row.response_last_byte_ns.map(|last| last.0.saturating_sub(row.request_first_byte_ns.0));
     let status = match (row.status, row.proxy_made) {
         (Some(status), true) => format!("{status}*"),
@@ -180,7 +180,7 @@ fn rules(flags: &[String]) -> String {
     }
 }
 
-fn frame(row: &FrameRow) -> Vec<Cell> {
+pub(super) fn frame(row: &FrameRow) -> Vec<Cell> {
     let ink = if row.opcode == opcode::CLOSE { Ink::Odd } else { Ink::Plain };
     vec![
         Cell::new(Ink::Id, row.id.to_string()),
