@@ -107,7 +107,7 @@ fn read(decoder: impl Read, cap: usize) -> Decoded {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::indexing_slicing, clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
     use std::io::Write;
 

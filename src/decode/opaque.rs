@@ -33,6 +33,8 @@ impl Decoder for Opaque {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "tests")]
+
     use super::*;
 
     #[test]

@@ -1,5 +1,7 @@
 //! The integration tests: one binary, real sockets, real clients.
 
 mod architecture;
+mod http1_oracle;
+mod reading;
 mod support;
 mod websocket_oracle;

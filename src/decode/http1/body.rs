@@ -468,7 +468,7 @@ mod tests {
                 Framing::Chunked,
                 "00000000000000000003\r\nabc\r\n0\r\nT: v\r\n\rx\r\n\r\nrest",
                 "abc",
-                43,
+                42,
                 Progress::Done,
             ),
             (Framing::Chunked, "1\r\na\r\n\r\n", "a", 7, Progress::Broken),

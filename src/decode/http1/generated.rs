@@ -72,8 +72,14 @@ fn exchange() -> impl Strategy<Value = Exchange> {
         .prop_map(|(head, request, interim, status, response)| Exchange { head, request, interim, status, response })
 }
 
+/// The payloads of an exchange.
+struct Bodies {
+    request: Vec<u8>,
+    response: Vec<u8>,
+}
+
 /// A script of pipelined groups, and the bodies that it must give.
-fn script(groups: &[Vec<Exchange>]) -> (Script, Vec<(Vec<u8>, Vec<u8>)>) {
+fn script(groups: &[Vec<Exchange>]) -> (Script, Vec<Bodies>) {
     let mut script = Script::parse("---\n");
     let mut bodies = Vec::new();
     for group in groups {
@@ -94,7 +100,10 @@ fn script(groups: &[Vec<Exchange>]) -> (Script, Vec<(Vec<u8>, Vec<u8>)>) {
                 response.truncate(end + 4);
             }
             answered.extend_from_slice(&response);
-            bodies.push((exchange.request.payload(), if bodiless { vec![] } else { exchange.response.payload() }));
+            bodies.push(Bodies {
+                request: exchange.request.payload(),
+                response: if bodiless { vec![] } else { exchange.response.payload() },
+            });
         }
         script.steps.push(Step::Send(Side::Client, sent));
         script.steps.push(Step::Send(Side::Server, answered));
@@ -163,7 +172,7 @@ proptest! {
         let text = whole.text();
         prop_assert_eq!(whole.heads, bodies.len() * 2);
         prop_assert!(!text.lines().any(|line| line.starts_with('!')), "{}", text);
-        for (number, (request, response)) in bodies.iter().enumerate() {
+        for (number, Bodies { request, response }) in bodies.iter().enumerate() {
             for (name, body) in [("request", request), ("response", response)] {
                 let line = format!("{name} {} body @", number + 1);
                 let found = text.lines().find(|l| l.starts_with(&line)).map(|l| l.splitn(5, ' ').nth(4).unwrap().to_owned());

@@ -324,6 +324,7 @@ fn is_version(text: &[u8]) -> bool {
 
 /// `tchar` of RFC 9110, 5.6.2.
 pub fn is_token(byte: u8) -> bool {
+    #[expect(clippy::indexing_slicing, reason = "in bounds, and checked when this is compiled")]
     const TOKEN: [bool; 256] = {
         let mut table = [false; 256];
         let mut byte = 0usize;

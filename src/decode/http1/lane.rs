@@ -37,6 +37,8 @@ pub(super) enum State {
         look: Look,
         /// How many of the bytes so far were searched for the head's end.
         scanned: usize,
+        /// When it began, where that is not when its first byte arrived (a body's surplus is glued to it).
+        dated: Option<Timestamp>,
     },
     Body(Message),
     /// Nothing that can be told yet: what the other side does decides it.
@@ -55,7 +57,7 @@ pub(super) enum Look {
     Unsure,
     /// They begin a message.
     Fine,
-    /// They cannot, but there were messages before: it may be a body's surplus with a request glued to it.
+    /// They cannot, but there were messages before: a body's surplus, which may have a request glued to it.
     Odd,
 }
 

@@ -10,11 +10,14 @@
 //! - **Upgrades.** After a request with `Upgrade`, and after CONNECT, the client's bytes are held until the response
 //!   decides whether they are HTTP or the next protocol's (bounded). If the response grants while that request's body
 //!   is still on its way, the body is decoded to its end first.
-//! - **Lost ground.** Where a request should begin and the bytes cannot be one, `BytesAfterBody` says so (`NotHttp` at
-//!   the connection's very beginning, which makes it opaque). If the line they are part of still ends in a version, it
-//!   is the next request with a body's surplus glued to it, and is decoded as one: it is what the server saw. Else a
-//!   `NotHttp` follows and the client's side is opaque; the server's responses go on being decoded. Where the server's
-//!   bytes are not understood, the connection is opaque.
+//! - **Lost ground.** Where a request should begin and the bytes cannot be one, `BytesAfterBody` says so: a body is
+//!   longer than its length. The surplus up to a line's end is passed over, unless that line ends in a version: then
+//!   it is the next request with the surplus glued to it, and is decoded as one, since it is what the server sees; as
+//!   the surplus came earlier, it is dated by the end of that line.
+//!   If no line ends within 8 KiB, `NotHttp` follows. At the connection's very beginning, `NotHttp` comes at once.
+//! - **Opaque.** Where the server's bytes are not understood, nothing more of the connection is decoded. Where the
+//!   client's are not any more, the responses to the requests before still are; further ones are exchange 0, or, if
+//!   requests may have passed unseen (a gap, a broken chunk, too many waiting), make the connection opaque.
 //! - **Faulty framing** of a body: see [`body::request_framing`].
 //! - Empty lines before a start line are skipped, belong to no message (so that they do not date it) and are named
 //!   (`LineEnd`).
@@ -201,15 +204,19 @@ impl Http1 {
     /// Where a message may begin. Says, as the others do, how many bytes it is done with.
     fn between(&mut self, rest: &Chunk<'_>, out: &mut Sink<'_>) -> usize {
         let side = rest.from;
-        if side == Side::Server && self.waiting.is_empty() {
-            if let State::Passing { unseen: true } = self.lanes.client.state {
-                self.go_opaque(out);
-                return rest.bytes.len();
-            }
+        if side == Side::Server
+            && self.waiting.is_empty()
+            && let State::Passing { unseen: true } = self.lanes.client.state
+        {
+            self.go_opaque(out);
+            return rest.bytes.len();
         }
         let undecided = match side {
             Side::Client => self.lanes.server.ended.is_none() && self.waiting.back().is_some_and(|w| w.decides),
-            Side::Server => self.waiting.is_empty() && matches!(self.lanes.client.state, State::Head { .. }),
+            Side::Server => {
+                let within_head = |state: &State| matches!(state, State::Head { look, .. } if *look != Look::Odd);
+                self.waiting.is_empty() && within_head(&self.lanes.client.state)
+            }
         };
         let lane = self.lanes.of_mut(side);
         if undecided {
@@ -222,7 +229,7 @@ impl Http1 {
             lane.blank = Some((since, rest.at()));
             return blank;
         }
-        lane.state = State::Head { look: Look::Unsure, scanned: 0 };
+        lane.state = State::Head { look: Look::Unsure, scanned: 0, dated: None };
         self.name_blanks(side, rest.offset, out);
         0
     }
@@ -269,7 +276,7 @@ impl Http1 {
         let max = self.options.max_head_bytes;
         let exchanges = self.exchanges;
         let lane = self.lanes.of_mut(side);
-        let State::Head { mut look, mut scanned } = lane.state else { return 0 };
+        let State::Head { mut look, mut scanned, mut dated } = lane.state else { return 0 };
         let begun = lane.begun;
 
         // A head that lies in this chunk is parsed where it is.
@@ -307,10 +314,18 @@ impl Http1 {
         }
         if look == Look::Odd {
             match odd_line(seen) {
-                Odd::Request => look = Look::Fine,
+                Odd::Request => {
+                    look = Look::Fine;
+                    dated = (probe_request(seen) != Probe::Yes).then(|| rest.at());
+                }
                 Odd::Waits => {}
-                Odd::Not(at) => {
-                    self.anomaly(AnomalyKind::NotHttp, upto(at), rest.at(), true, out);
+                // Not a request's: dropped, and the next line is looked at.
+                Odd::Surplus(end) => {
+                    self.lanes.of_mut(side).state = State::Head { look, scanned: 0, dated: None };
+                    return end - before;
+                }
+                Odd::Endless => {
+                    self.anomaly(AnomalyKind::NotHttp, upto(ODD_LINE_BYTES + 1), rest.at(), true, out);
                     self.pass_client(false, out);
                     return rest.bytes.len();
                 }
@@ -320,7 +335,7 @@ impl Http1 {
             if let Some(end) = find_head_end(seen, scanned) {
                 let raw = seen.get(..end).unwrap_or_default();
                 self.lanes.of_mut(side).state = State::Between;
-                self.complete(raw, upto(end), began.unwrap_or(rest.at()), rest.at(), out);
+                self.complete(raw, upto(end), dated.or(began).unwrap_or_else(|| rest.at()), rest.at(), out);
                 return end - before;
             }
             scanned = seen.len();
@@ -338,7 +353,7 @@ impl Http1 {
         }
         let lane = self.lanes.of_mut(side);
         lane.buffer = buffer;
-        lane.state = State::Head { look, scanned };
+        lane.state = State::Head { look, scanned, dated };
         used
     }
 
@@ -440,12 +455,16 @@ impl Http1 {
     }
 }
 
+/// What a line that begins oddly is.
 enum Odd {
-    /// A line that ends in a version.
+    /// One that ends in a version.
     Request,
+    /// None of a request's; this long.
+    Surplus(usize),
+    /// Its end has not come yet.
     Waits,
-    /// It is none; this many bytes show it.
-    Not(usize),
+    /// Its end does not come.
+    Endless,
 }
 
 fn odd_line(seen: &[u8]) -> Odd {
@@ -454,9 +473,9 @@ fn odd_line(seen: &[u8]) -> Odd {
         Some(end) => {
             let line = window.get(..end).unwrap_or_default().trim_ascii_end();
             let last = line.rsplit(|b| *b == b' ').next().unwrap_or_default();
-            if last.starts_with(b"HTTP/") && last.len() < line.len() { Odd::Request } else { Odd::Not(end + 1) }
+            if last.starts_with(b"HTTP/") && last.len() < line.len() { Odd::Request } else { Odd::Surplus(end + 1) }
         }
-        None if seen.len() > ODD_LINE_BYTES => Odd::Not(ODD_LINE_BYTES + 1),
+        None if seen.len() > ODD_LINE_BYTES => Odd::Endless,
         None => Odd::Waits,
     }
 }

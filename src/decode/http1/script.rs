@@ -10,6 +10,8 @@
 //! the events, one a line; an instant is the number of the step that held the byte
 //! ```
 
+#![allow(clippy::expect_used, clippy::panic, reason = "tests")]
+
 use std::fmt::Write as _;
 
 use crate::{

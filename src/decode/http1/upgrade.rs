@@ -50,6 +50,8 @@ fn window_bits(value: &[u8]) -> Option<u8> {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::panic, reason = "tests")]
+
     use crate::{
         decode::http1::head::{Kind, parse_head},
         model::{Side, trace::ByteRange},

@@ -472,6 +472,25 @@ fn a_decompression_bomb_is_given_up() {
 }
 
 #[test]
+fn credit_is_counted_by_blocks_and_does_not_pile_up() {
+    let noise: Vec<u8> = (0..3000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
+    let options = |burst| Options { inflate_burst_bytes: burst, ..Options::default() };
+    // A run that its own block pays for passes, however the block is cut.
+    let paid = Sender::new().compress(&[noise.clone(), vec![0; 400_000]].concat());
+    assert!(paid.len() < 4096);
+    let steps = [server(frame(0xc2, &paid, None))];
+    let expected = run(&mut WebSocket::new(Some(TAKEOVER), options(1000)), &steps, whole);
+    assert_eq!(expected.server.len(), 2, "{expected:?}");
+    assert!(expected.server[1].starts_with("message 2: 403000 bytes"), "{expected:?}");
+    assert_eq!(run(&mut WebSocket::new(Some(TAKEOVER), options(1000)), &steps, bytewise), expected);
+    // Much dull traffic does not pay for a bomb.
+    let mut steps: Vec<Step> = (0..50).map(|_| server(frame(0xc2, &Sender::new().compress(&noise), None))).collect();
+    steps.push(server(frame(0xc2, &Sender::new().compress(&vec![0; 4_000_000]), None)));
+    let mut socket = WebSocket::new(Some(NO_TAKEOVER), options(1_000_000));
+    assert_eq!(messages(&mut socket, &steps).1, ["deflate"]);
+}
+
+#[test]
 fn compressed_messages_do_not_depend_on_chunking_even_when_they_break() {
     let mut sender = Sender::new();
     let text: Vec<u8> = (0..3000_u32).flat_map(|n| (n * n).to_string().into_bytes()).collect();
