@@ -104,16 +104,14 @@ fn closest(name: &str) -> Option<&'static str> {
 
 /// How many characters must be put in, taken out or changed (Levenshtein).
 fn distance(one: &str, other: &str) -> usize {
-    let mut row: Vec<usize> = (0..=other.chars().count()).collect();
+    let mut costs: Vec<usize> = (0..=other.chars().count()).collect();
     for (index, a) in one.chars().enumerate() {
-        let mut left = index + 1;
-        let mut above_left = std::mem::replace(row.first_mut().unwrap_or(&mut left), index + 1);
-        left = index + 1;
-        for (b, above) in other.chars().zip(row.iter_mut().skip(1)) {
-            let cost = (above_left + usize::from(a != b)).min(left + 1).min(*above + 1);
-            above_left = std::mem::replace(above, cost);
-            left = cost;
+        let mut next = vec![index + 1];
+        for ((b, both), above) in other.chars().zip(&costs).zip(costs.iter().skip(1)) {
+            let left = next.last().copied().unwrap_or_default();
+            next.push((both + usize::from(a != b)).min(left + 1).min(above + 1));
         }
+        costs = next;
     }
-    row.pop().unwrap_or_default()
+    costs.pop().unwrap_or_default()
 }

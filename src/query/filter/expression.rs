@@ -261,7 +261,7 @@ fn joined(
 ) -> fmt::Result {
     for (index, part) in parts.iter().enumerate() {
         f.write_str(if index == 0 { "" } else { between })?;
-        if enclosed(part) { write!(f, "({part})")? } else { part.fmt(f)? }
+        if enclosed(part) { write!(f, "({part})")? } else { write!(f, "{part}")? }
     }
     Ok(())
 }

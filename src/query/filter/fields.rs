@@ -167,20 +167,21 @@ pub fn help() -> String {
     text
 }
 
-use RowKind::{Connection, Exchange, Flag, Frame, Session};
-
 macro_rules! fields {
     ($($name:literal $also:tt of $of:tt $type_:ident $(reads $content:ident)?: $doc:literal => $value:expr;)*) => {
         /// All of them.
-        pub(super) const FIELDS: &[Field] = &[$(Field {
-            name: $name,
-            also: &$also,
-            of: &$of,
-            type_: Type::$type_,
-            doc: $doc,
-            content: fields!(@content $($content)?),
-            value: $value,
-        }),*];
+        pub(super) const FIELDS: &[Field] = {
+            use RowKind::{Connection, Exchange, Flag, Frame, Session};
+            &[$(Field {
+                name: $name,
+                also: &$also,
+                of: &$of,
+                type_: Type::$type_,
+                doc: $doc,
+                content: fields!(@content $($content)?),
+                value: $value,
+            }),*]
+        };
     };
     (@content) => { None };
     (@content $content:ident) => { Some(Content::$content) };
@@ -290,7 +291,7 @@ fields! {
         => |view| view.of_connection(|row| Value::Number(row.gaps));
     "proxy-error" [] of [Connection] Text: "what went wrong on our side or towards the server"
         => |view| view.of_connection(|row| text(row.proxy_error.as_deref()));
-    "failed" ["error"] of [Connection, Exchange] Bool: "no answer came, or the connection has a proxy-error"
+    "failed" ["error"] of [Connection, Exchange] Bool: "the server has not answered; of a connection: it has a proxy-error"
         => |view| match view.row {
             RowRef::Connection(row) => Value::Bool(row.proxy_error.is_some()),
             _ => view.of_exchange(|row| Value::Bool(row.status.is_none() || row.proxy_made)),

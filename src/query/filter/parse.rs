@@ -88,14 +88,12 @@ impl<'t> Parser<'t> {
     fn term(&mut self, depth: usize) -> Result<Expression, FilterError> {
         self.skip_blanks();
         let begin = self.at;
-        if depth >= MAX_DEPTH {
-            let problem = "the filter nests too deep".to_owned();
-            return Err(FilterError::new(self.text, self.spot(), problem, format!("at most {MAX_DEPTH} levels")));
-        }
         if self.take_any(&["!"]) || self.take_word("not") {
+            self.within_depth(depth, begin)?;
             return Ok(Expression::Not(Box::new(self.term(depth + 1)?)));
         }
         if self.take_any(&["("]) {
+            self.within_depth(depth, begin)?;
             let inner = self.either(depth + 1)?;
             if !self.take_any(&[")"]) {
                 let error = self.unexpected("`and`, `or`, or `)`");
@@ -108,7 +106,7 @@ impl<'t> Parser<'t> {
             let problem = "the filter has too many tests".to_owned();
             return Err(FilterError::new(self.text, self.spot(), problem, format!("at most {MAX_TESTS}")));
         }
-        match self.rest().chars().next() {
+        let test = match self.rest().chars().next() {
             Some('~') => self.alias(),
             Some(c) if c.is_ascii_alphabetic() => self.test(),
             Some('"' | '\'') => {
@@ -119,7 +117,20 @@ impl<'t> Parser<'t> {
                 Err(self.unexpected(TERM).hint("leave the filter out to see everything"))
             }
             _ => Err(self.unexpected(TERM)),
+        }?;
+        if matches!(test, Expression::Not(_)) {
+            // `fin=false` is written `not fin`, which must be allowed here too.
+            self.within_depth(depth, begin)?;
         }
+        Ok(test)
+    }
+
+    fn within_depth(&self, depth: usize, begin: usize) -> Result<(), FilterError> {
+        if depth < MAX_DEPTH {
+            return Ok(());
+        }
+        let problem = "the filter nests too deep".to_owned();
+        Err(FilterError::new(self.text, begin..self.at, problem, format!("at most {MAX_DEPTH} levels")))
     }
 
     /// `~u regex`
@@ -355,8 +366,7 @@ impl<'t> Parser<'t> {
     /// Whether another term stands here, side by side with the last one.
     fn term_follows(&mut self) -> bool {
         self.skip_blanks();
-        let begins = |c: char| c.is_ascii_alphabetic() || !(c.is_ascii() && matches!(c, ')' | '|'));
-        self.rest().starts_with(begins) && !self.word().eq_ignore_ascii_case("or")
+        self.rest().starts_with(|c| !matches!(c, ')' | '|')) && !self.word().eq_ignore_ascii_case("or")
     }
 
     fn end(&self) -> Range<usize> {
