@@ -134,6 +134,17 @@ pub fn segments_with<T: Table>(dir: &CaptureDir) -> Result<Vec<u64>, Error> {
     files::numbered(&dir.tables_dir().join(T::FOLDER), "parquet")
 }
 
+/// The smallest and the largest id in one segment's table and how many rows it has, by the file's statistics. Zeros
+/// where there is no file, and for ids where the table has none.
+pub fn id_range<T: Table>(dir: &CaptureDir, segment: u64) -> Result<(u64, u64, u64), Error> {
+    let path = table_path::<T>(dir, segment);
+    match File::open(&path) {
+        Ok(file) => parquet_file::id_range(file).map_err(|error| Error::Table { path, why: error.to_string() }),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok((0, 0, 0)),
+        Err(error) => Err(error).context("open", &path),
+    }
+}
+
 /// Removes all of a segment's tables. Returns how many bytes went.
 pub fn remove_tables(dir: &CaptureDir, segment: u64) -> Result<u64, Error> {
     let mut bytes = 0;

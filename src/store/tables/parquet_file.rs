@@ -117,6 +117,21 @@ pub(super) fn read<T: Table>(file: File, filter: Option<&Filter>, each: &mut dyn
     Ok(())
 }
 
+/// See [`super::id_range`].
+pub(super) fn id_range(file: File) -> Result<(u64, u64, u64), ParquetError> {
+    let reader = SerializedFileReader::new(file)?;
+    let (mut low, mut high, mut count) = (u64::MAX, 0, 0);
+    for group in reader.metadata().row_groups() {
+        count += u64::try_from(group.num_rows()).unwrap_or(0);
+        let ids = group.columns().iter().find(|column| column.column_descr().name() == "id");
+        if let Some(Statistics::Int64(statistics)) = ids.and_then(|column| column.statistics()) {
+            low = low.min(statistics.min_opt().map_or(u64::MAX, |min| min.cast_unsigned()));
+            high = high.max(statistics.max_opt().map_or(0, |max| max.cast_unsigned()));
+        }
+    }
+    Ok((if low > high { 0 } else { low }, high, count))
+}
+
 fn schema<T: Table>() -> Result<Arc<Type>, ParquetError> {
     let mut fields = Vec::new();
     for column in T::COLUMNS {
