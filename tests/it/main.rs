@@ -3,6 +3,7 @@
 mod architecture;
 mod http1_oracle;
 mod reading;
+mod recording;
 mod store_recovery;
 mod support;
 mod websocket_oracle;
