@@ -5,7 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use serde_json::{Map, Value, json};
 
 use super::{Globals, Output, exit_code};
-use crate::config::{KEYS, Key, Place, Settings, keys};
+use crate::config::{Key, Place, Settings, keys};
 
 /// Checks or shows the settings
 #[derive(Debug, clap::Args)]
@@ -51,11 +51,11 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 /// The settings in force: as a settings file with the origin of each, or as `{"key": {"value", "from"}}`.
 fn show(settings: &Settings, json: bool, out: &mut Output) -> anyhow::Result<()> {
     if json {
-        let all: Map<String, Value> = KEYS.iter().map(|key| (key.name.to_owned(), entry(key, settings))).collect();
+        let all: Map<String, Value> = keys::all().map(|key| (key.name.to_owned(), entry(key, settings))).collect();
         return Ok(out.json_line(&all)?);
     }
     let mut table = None;
-    for key in KEYS {
+    for key in keys::all() {
         if key.table() != table {
             table = key.table();
             writeln!(out, "\n[{}]", table.unwrap_or_default())?;

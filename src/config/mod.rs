@@ -1,6 +1,6 @@
 //! Settings: from defaults, the settings file, the environment and the command line to each module's `Options`.
 //!
-//! One table, [`KEYS`], says of every key what it means, what it allows, how it is set and shown; the
+//! One table, [`keys`], says of every key what it means, what it allows, how it is set and shown; the
 //! example file, `config show`, the messages and the checks follow from it. Nobody below imports this module.
 //! Later layers win: default, file, environment (few keys), command line.
 
@@ -16,7 +16,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-pub use keys::{KEYS, Key};
+pub use keys::Key;
 pub use problem::{Place, Problem};
 pub use redaction_key::RedactionKey;
 pub use value::{Given, Refused};
@@ -149,7 +149,7 @@ impl Settings {
                 settings.apply(&entry.key, &entry.given, entry.written, entry.place)?;
             }
         }
-        for key in KEYS {
+        for key in keys::all() {
             let given = key.environment.and_then(|name| Some((name, variable(name).filter(|text| !text.is_empty())?)));
             if let Some((name, text)) = given {
                 let written = format!("{text:?}");
@@ -164,7 +164,7 @@ impl Settings {
 
     /// All values as one JSON object, for `capture.json`.
     pub fn to_json(&self) -> serde_json::Value {
-        KEYS.iter().map(|key| (key.name.to_owned(), (key.show)(self))).collect::<serde_json::Map<_, _>>().into()
+        keys::all().map(|key| (key.name.to_owned(), (key.show)(self))).collect::<serde_json::Map<_, _>>().into()
     }
 
     /// These settings, and where they left inspection to the defaults, what a capture was recorded with: the profile,
@@ -172,7 +172,7 @@ impl Settings {
     #[must_use]
     pub fn or_recorded(&self, options: &serde_json::Value) -> Self {
         let mut settings = self.clone();
-        for key in KEYS.iter().filter(|key| key.of_inspection() && !self.origins.contains_key(key.name)) {
+        for key in keys::all().filter(|key| key.of_inspection() && !self.origins.contains_key(key.name)) {
             let recorded = options.get(key.name).filter(|value| !value.is_null()).map(Given::from);
             if let Some(given) = recorded {
                 // What another version recorded and this one does not take stays at the default.
@@ -232,11 +232,11 @@ impl Settings {
 /// Says which keys there are beside the unknown one.
 fn unknown(name: &str, written: String, place: Place) -> Problem {
     let table = name.rsplit_once('.').map(|(table, _)| table);
-    let in_table: Vec<&str> = KEYS.iter().filter(|key| key.table() == table).map(Key::short).collect();
-    let nearest = problem::nearest(name, KEYS.iter().map(|key| key.name));
-    let same_name = KEYS.iter().find(|key| Some(key.short()) == name.rsplit('.').next()).map(|key| key.name);
+    let in_table: Vec<&str> = keys::all().filter(|key| key.table() == table).map(Key::short).collect();
+    let nearest = problem::nearest(name, keys::all().map(|key| key.name));
+    let same_name = keys::all().find(|key| Some(key.short()) == name.rsplit('.').next()).map(|key| key.name);
     let allowed = if in_table.is_empty() {
-        let mut tables: Vec<String> = KEYS.iter().filter_map(Key::table).map(|table| format!("[{table}]")).collect();
+        let mut tables: Vec<String> = keys::all().filter_map(Key::table).map(|table| format!("[{table}]")).collect();
         tables.dedup();
         format!("a key at the top, or one in {}", tables.join(", "))
     } else {

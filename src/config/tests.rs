@@ -30,7 +30,7 @@ fn the_example_file_is_current_and_equals_the_defaults() {
         "config.example.toml is stale: `firstframe config example` prints the new one"
     );
     let settings = load(committed, Overrides::default(), &[]).unwrap();
-    for key in KEYS {
+    for key in keys::all() {
         assert_eq!((key.show)(&settings), (key.show)(&Settings::default()), "{}", key.name);
         let line = format!("{} = ", key.short());
         assert!(committed.contains(&format!("\n{line}")) || committed.contains(&format!("\n# {line}")), "{}", key.name);
@@ -39,7 +39,7 @@ fn the_example_file_is_current_and_equals_the_defaults() {
 
 #[test]
 fn every_key_takes_what_it_shows_or_exemplifies() {
-    for key in KEYS {
+    for key in keys::all() {
         let shown = (key.show)(&Settings::default());
         let value = if shown.is_null() { key.example.to_owned() } else { shown.to_string() };
         let entries = file::parse(Path::new("x"), &format!("{} = {value}", key.name)).unwrap();
@@ -55,17 +55,17 @@ fn every_key_takes_what_it_shows_or_exemplifies() {
 
 #[test]
 fn keys_stand_table_by_table_and_once() {
-    let mut tables: Vec<_> = KEYS.iter().map(Key::table).collect();
+    let mut tables: Vec<_> = keys::all().map(Key::table).collect();
     tables.dedup();
     let count = tables.len();
     tables.sort_unstable();
     tables.dedup();
     assert_eq!(tables.len(), count, "a table's keys stand together");
     assert_eq!(tables.first(), Some(&None), "keys without table come first");
-    let mut names: Vec<_> = KEYS.iter().map(|key| key.name).collect();
+    let mut names: Vec<_> = keys::all().map(|key| key.name).collect();
     names.sort_unstable();
     names.dedup();
-    assert_eq!(names.len(), KEYS.len());
+    assert_eq!(names.len(), keys::all().count());
 }
 
 #[test]
