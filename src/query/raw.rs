@@ -62,7 +62,9 @@ impl FromStr for Part {
 
 /// A text that names no part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no part: expected request, request-sent or response (of an exchange), client or server (of a connection)")]
+#[error(
+    "{0:?} is no part: expected request, request-sent or response (of an exchange), client or server (of a connection)"
+)]
 pub struct UnknownPart(String);
 
 impl fmt::Display for Missing {
@@ -174,6 +176,7 @@ fn proxy_made(dir: &CaptureDir, row: &ExchangeRow, limit: Option<u64>, out: &mut
         None => copied.missing.push(Missing {
             range: ByteRange { from: Side::Server, start: 0, end: u64::MAX },
             why: "the proxy's own answer is not in the segments any more".to_owned(),
+            after: 0,
         }),
     }
     Ok(copied)
@@ -183,7 +186,9 @@ fn allowed(row: &Row) -> &'static str {
     match row {
         Row::Connection(_) => "client or server",
         Row::Exchange(_) => "request, request-sent or response",
-        Row::Frame(_) | Row::Session(_) | Row::Flag(_) => "no raw bytes of its own; its exchange and its connection have",
+        Row::Frame(_) | Row::Session(_) | Row::Flag(_) => {
+            "no raw bytes of its own; its exchange and its connection have"
+        }
     }
 }
 

@@ -35,52 +35,78 @@ const fn or_drop(column: Column, order: u8) -> Column {
 /// The columns of a kind's list.
 pub fn columns(kind: Kind) -> &'static [Column] {
     match kind {
-        Kind::Connections => const {
-            &[
-                left("ID"),
-                right("TIME"),
-                or_drop(left("CLIENT"), 1),
-                rest("SERVER"),
-                or_drop(left("PROTOCOL"), 3),
-                or_drop(right("SETUP"), 2),
-                right("EXCH"),
-                right("FRAMES"),
-                or_drop(right("SENT"), 4),
-                or_drop(right("RECEIVED"), 4),
-                left("CLOSED"),
-            ]
-        },
-        Kind::Exchanges => const {
-            &[
-                left("ID"),
-                right("TIME"),
-                or_drop(left("CONN"), 3),
-                or_drop(left("SESSION"), 2),
-                left("METHOD"),
-                rest("TARGET"),
-                right("STATUS"),
-                right("TOOK"),
-                or_drop(left("FLAGS"), 4),
-            ]
-        },
-        Kind::Frames => const {
-            &[
-                left("ID"),
-                right("TIME"),
-                left("EXCH"),
-                left("FROM"),
-                left("TYPE"),
-                right("BYTES"),
-                or_drop(right("HELD"), 1),
-                rest("TEXT"),
-            ]
-        },
-        Kind::Sessions => const {
-            &[left("ID"), left("BY"), left("SURE"), right("SOCKETS"), right("EXCH"), rest("FIRST TO LAST"), left("FLAGS")]
-        },
-        Kind::Flags => const {
-            &[right("TIME"), left("SEVERITY"), left("SUBJECT"), or_drop(left("SESSION"), 1), left("RULE"), rest("MESSAGE")]
-        },
+        Kind::Connections => {
+            const {
+                &[
+                    left("ID"),
+                    right("TIME"),
+                    or_drop(left("CLIENT"), 1),
+                    rest("SERVER"),
+                    or_drop(left("PROTOCOL"), 3),
+                    or_drop(right("SETUP"), 2),
+                    right("EXCH"),
+                    right("FRAMES"),
+                    or_drop(right("SENT"), 4),
+                    or_drop(right("RECEIVED"), 4),
+                    left("CLOSED"),
+                ]
+            }
+        }
+        Kind::Exchanges => {
+            const {
+                &[
+                    left("ID"),
+                    right("TIME"),
+                    or_drop(left("CONN"), 3),
+                    or_drop(left("SESSION"), 2),
+                    or_drop(left("ORIGIN"), 1),
+                    left("METHOD"),
+                    rest("TARGET"),
+                    right("STATUS"),
+                    right("TOOK"),
+                    left("FLAGS"),
+                ]
+            }
+        }
+        Kind::Frames => {
+            const {
+                &[
+                    left("ID"),
+                    right("TIME"),
+                    left("EXCH"),
+                    left("FROM"),
+                    left("TYPE"),
+                    right("BYTES"),
+                    or_drop(right("HELD"), 1),
+                    rest("TEXT"),
+                ]
+            }
+        }
+        Kind::Sessions => {
+            const {
+                &[
+                    left("ID"),
+                    left("BY"),
+                    left("SURE"),
+                    right("SOCKETS"),
+                    right("EXCH"),
+                    rest("FIRST TO LAST"),
+                    left("FLAGS"),
+                ]
+            }
+        }
+        Kind::Flags => {
+            const {
+                &[
+                    right("TIME"),
+                    left("SEVERITY"),
+                    left("SUBJECT"),
+                    or_drop(left("SESSION"), 1),
+                    left("RULE"),
+                    rest("MESSAGE"),
+                ]
+            }
+        }
     }
 }
 
@@ -156,19 +182,27 @@ pub(super) fn exchange(row: &ExchangeRow) -> Vec<Cell> {
         Cell::new(Ink::Plain, units::offset(row.request_first_byte_ns)),
         Cell::new(Ink::Faint, row.connection.to_string()),
         Cell::new(Ink::Faint, row.session.map_or_else(|| "-".to_owned(), |session| session.to_string())),
+        Cell::new(Ink::Faint, super::text::fit(&origin(row), 40)),
         Cell::new(Ink::Plain, super::text::fit(&row.method, 12)),
-        Cell::new(Ink::Plain, target(row)),
+        Cell::new(Ink::Plain, resource(row)),
         Cell::new(Ink::of_status(row.status), status),
         Cell::new(Ink::Plain, took.map_or_else(|| "-".to_owned(), units::duration)),
         Cell::new(Ink::Odd, rules(&row.flags)),
     ]
 }
 
-/// `api.test/path?query`, with the scheme where it is a socket.
+/// `https://api.test:443/path?query`
 pub(super) fn target(row: &ExchangeRow) -> String {
-    let origin = crate::model::exchange::origin_form(row.target.as_bytes());
-    let scheme = if row.scheme.starts_with("ws") { format!("{}://", row.scheme) } else { String::new() };
-    format!("{scheme}{}{}", row.authority, String::from_utf8_lossy(origin))
+    format!("{}{}", origin(row), resource(row))
+}
+
+fn origin(row: &ExchangeRow) -> String {
+    format!("{}://{}", row.scheme, row.authority)
+}
+
+/// The target as the server would see it, in origin form.
+pub(super) fn resource(row: &ExchangeRow) -> String {
+    String::from_utf8_lossy(crate::model::exchange::origin_form(row.target.as_bytes())).into_owned()
 }
 
 /// The first rule and how many more.
