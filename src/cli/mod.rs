@@ -13,9 +13,11 @@ mod config;
 mod doctor;
 mod ls;
 mod record;
+mod recording;
 mod reindex;
 mod run;
 mod show;
+mod signals;
 mod tail;
 mod verify;
 
