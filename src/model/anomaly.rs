@@ -56,12 +56,15 @@ pub enum AnomalyKind {
     NotUtf8,
     /// A message that does not inflate (RFC 7692).
     Deflate,
-    /// A frame length with its highest bit set (RFC 6455, 5.2).
+    /// A frame length with its highest bit set (then decoding turns opaque), or in more bytes than it needs (RFC 6455,
+    /// 5.2).
     FrameLength,
     /// A Close frame with one byte of payload or an illegal code (RFC 6455, 7.4).
     CloseFrame,
     /// Bytes were not recorded here.
     Gap,
+    /// More requests, or bytes behind an upgrade, wait for their answer than are kept.
+    TooMuchWaiting,
 }
 
 impl AnomalyKind {
@@ -89,6 +92,7 @@ impl AnomalyKind {
             Self::FrameLength => "frame-length",
             Self::CloseFrame => "close-frame",
             Self::Gap => "gap",
+            Self::TooMuchWaiting => "too-much-waiting",
         }
     }
 }

@@ -76,6 +76,11 @@ impl Fold {
         rows
     }
 
+    /// The newest event time.
+    pub(super) fn now(&self) -> Timestamp {
+        self.inspector.now()
+    }
+
     /// The rules that hit what this row is about, by now. To be asked once, when the row goes out.
     pub(super) fn flags_of(&mut self, row: &Row) -> Vec<String> {
         let subject = match row {

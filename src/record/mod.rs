@@ -25,6 +25,7 @@ mod queue;
 mod reindex;
 mod sealing;
 pub mod socket;
+mod states;
 mod summary;
 mod tap;
 mod work;
@@ -45,6 +46,7 @@ pub use index::{Failure, Index, Snapshot, Status};
 pub use live::{Kinds, Live, Message, Subscription, UnknownKind};
 pub use queue::{Overflow, QueueState};
 
+pub use reindex::{Reindexed, index_tail, reindex};
 pub use summary::{RouteTotal, RuleTotal, Totals, template};
 pub use tap::Tap;
 
@@ -65,7 +67,7 @@ pub struct Options {
     /// How segments are written.
     pub segments: store::segment_writer::Options,
     /// When oldest segments go.
-    pub retention: (),
+    pub retention: store::retention::Options,
 }
 
 impl Default for Options {
@@ -77,7 +79,7 @@ impl Default for Options {
             on_record_error: OnRecordError::default(),
             sync_interval: Duration::from_secs(1),
             segments: store::segment_writer::Options::default(),
-            retention: (),
+            retention: store::retention::Options::default(),
         }
     }
 }
@@ -151,6 +153,12 @@ pub enum Error {
     /// A rule that is to be off is none.
     #[error(transparent)]
     Rule(#[from] rules::UnknownRule),
+    /// Tables could not be written; the log says why.
+    #[error("the tables of segment {segment} cannot be written (hint: is the disk full?)")]
+    NoTables {
+        /// The first such segment.
+        segment: u64,
+    },
     /// No thread could be had.
     #[error("cannot start the thread {name:?}: {source} (hint: ulimit -u)")]
     Thread {

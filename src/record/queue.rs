@@ -250,10 +250,6 @@ impl Queue {
         woken.into_values().for_each(Waker::wake);
     }
 
-    pub(super) fn is_discarding(&self) -> bool {
-        self.discarding.load(Relaxed)
-    }
-
     /// The writer takes what is left and ends.
     pub(super) fn close(&self) {
         self.lock().closed = true;
@@ -339,3 +335,7 @@ impl Queue {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+#[path = "queue_tests.rs"]
+mod tests;

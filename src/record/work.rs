@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{
+        Timestamp,
         rows::{Position, Row},
         trace::TraceEvent,
     },
@@ -16,7 +17,7 @@ use super::{
     fold::{self, Fold},
     index::{Index, append},
     live::Kinds,
-    sealing::Sealing,
+    sealing::{Ended, Sealing},
     summary::{RouteTotal, Tally},
 };
 
@@ -30,6 +31,10 @@ pub(super) struct Work {
     /// Final rows that were not published yet.
     rows: Rows,
     scratch: Vec<Row>,
+    /// Event time after the first and after the last record of this segment.
+    span: Option<(Timestamp, Timestamp)>,
+    /// The first segment whose tables could not be written.
+    without_tables: Option<u64>,
 }
 
 impl Work {
@@ -43,7 +48,7 @@ impl Work {
     }
 
     pub(super) fn offline(fold: Fold, segment: u64, sealing: Sealing) -> Self {
-        Self { fold, segment, sealing, index: None, rows: Rows::default(), scratch: Vec::new() }
+        Self { fold, segment, sealing, index: None, rows: Rows::default(), scratch: Vec::new(), span: None, without_tables: None }
     }
 
     /// The next event. One of a later segment ends those before it.
@@ -52,8 +57,9 @@ impl Work {
             self.end_segment();
             self.segment += 1;
         }
-        self.sealing.saw(position, event);
         self.fold.push(event, position, &mut self.scratch);
+        let now = self.fold.now();
+        self.span = Some((self.span.map_or(now, |span| span.0), now));
         if !self.scratch.is_empty() {
             self.take_rows();
         }
@@ -64,6 +70,7 @@ impl Work {
         self.fold.finish(&mut self.scratch);
         self.take_rows();
         self.end_segment();
+        self.sealing.close();
     }
 
     /// Shows what became final.
@@ -80,6 +87,16 @@ impl Work {
 
     pub(super) fn routes(&self) -> Vec<RouteTotal> {
         self.fold.tally.routes()
+    }
+
+    /// The first segment whose tables could not be written, if any.
+    pub(super) fn without_tables(&self) -> Option<u64> {
+        self.without_tables
+    }
+
+    /// What was collected in memory.
+    pub(super) fn into_rows(self) -> Rows {
+        self.sealing.into_rows()
     }
 
     pub(super) fn into_tally(self) -> Tally {
@@ -108,7 +125,11 @@ impl Work {
         self.fold.mark();
         let mut rows = self.index.as_ref().map(|index| index.take_recent()).unwrap_or_default();
         append(&mut rows, &mut self.rows);
-        let written = self.sealing.end_segment(self.segment, rows, &self.fold);
+        let ended = Ended { segment: self.segment, rows, span: self.span.take() };
+        let written = self.sealing.end_segment(ended, &self.fold);
+        if !written {
+            self.without_tables.get_or_insert(self.segment);
+        }
         if let Some(index) = &self.index {
             index.sealed(self.segment, written);
             if let Some(upto) = self.sealing.retire() {

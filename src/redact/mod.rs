@@ -9,6 +9,8 @@ mod seen;
 
 use std::{borrow::Cow, fmt::Write as _};
 
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
 use crate::model::http::Head;
 
 use places::{Place, Secret};
@@ -35,6 +37,26 @@ pub struct Redactor {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 16]);
 
+impl std::fmt::Display for Digest {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        let number = u128::from_str_radix(&text, 16).map_err(serde::de::Error::custom)?;
+        Ok(Self(number.to_be_bytes()))
+    }
+}
+
 /// Hex digits of a fingerprint: 48 bits, so that among 10,000 tokens two look alike once in five million captures.
 const DIGITS: usize = 12;
 
@@ -57,6 +79,14 @@ impl Redactor {
     /// The digest of a value, from the last ones where it is among them.
     pub fn digest(&mut self, value: &[u8]) -> Digest {
         self.digests.of(value)
+    }
+
+    /// The digest of the credentials in a value of `Authorization`, without their scheme; `None` where there are none.
+    pub fn credentials(&mut self, authorization: &[u8]) -> Option<Digest> {
+        let mut secrets = Vec::new();
+        places::credentials(authorization, &mut secrets);
+        let range = secrets.pop()?.range;
+        Some(self.digest(authorization.get(range)?))
     }
 
     /// A header's value as it may be shown. What is not UTF-8 shows as U+FFFD.

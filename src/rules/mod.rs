@@ -6,6 +6,7 @@
 
 mod content_type_missing;
 mod malformed_json;
+mod metadata_before_open;
 mod words;
 
 use crate::model::{
@@ -76,7 +77,7 @@ pub struct Options {
 }
 
 /// All rules, in the order of documentation and of work.
-pub const RULES: &[&RuleInfo] = &[&malformed_json::INFO, &content_type_missing::INFO];
+pub const RULES: &[&RuleInfo] = &[&metadata_before_open::INFO, &malformed_json::INFO, &content_type_missing::INFO];
 
 /// The rule of that id.
 pub fn find(id: &str) -> Option<&'static RuleInfo> {

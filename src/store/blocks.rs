@@ -51,6 +51,12 @@ impl Blocks {
         self.file.metadata().map(|metadata| metadata.len())
     }
 
+    /// How much memory it holds.
+    #[cfg(test)]
+    pub(super) fn capacity(&self) -> usize {
+        self.buffer.capacity()
+    }
+
     fn fill(&mut self, at: u64, need: usize) -> io::Result<()> {
         let keep = self.held(at).len();
         if keep == 0 {

@@ -1,4 +1,7 @@
 //! The integration tests: one binary, real sockets, real clients.
 
 mod architecture;
+mod http1_oracle;
+mod recording;
 mod support;
+mod websocket_oracle;
