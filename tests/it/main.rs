@@ -3,5 +3,6 @@
 mod architecture;
 mod http1_oracle;
 mod recording;
+mod store_recovery;
 mod support;
 mod websocket_oracle;
