@@ -6,12 +6,14 @@
 
 pub mod exit_code;
 pub mod output;
+pub mod render;
 
 mod ca;
 mod client;
 mod config;
 mod doctor;
 mod ls;
+mod reading;
 mod record;
 mod recording;
 mod reindex;

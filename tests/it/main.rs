@@ -2,6 +2,7 @@
 
 mod architecture;
 mod http1_oracle;
+mod reading;
 mod recording;
 mod store_recovery;
 mod support;
