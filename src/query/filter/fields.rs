@@ -201,10 +201,10 @@ fields! {
     "connection" [] of [Connection, Exchange, Frame] Text: "the id of its connection"
         => |view| match view.row {
             RowRef::Frame(row) => Value::Made(row.connection.to_string()),
-            _ => made(view.exchange.map(|row| row.connection).or(view.connection.map(|row| row.id))),
+            _ => made(view.exchange.map(|row| row.connection).or_else(|| view.connection.map(|row| row.id))),
         };
     "exchange" [] of [Exchange, Frame] Text: "the id of its exchange"
-        => |view| made(view.frame().map(|row| row.exchange).or(view.exchange.map(|row| row.id)));
+        => |view| made(view.frame().map(|row| row.exchange).or_else(|| view.exchange.map(|row| row.id)));
     "session" [] of [Exchange, Session, Flag] Text: "the id of its session"
         => |view| match view.row {
             RowRef::Session(row) => Value::Made(row.id.to_string()),

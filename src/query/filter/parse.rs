@@ -438,7 +438,7 @@ fn quantity(text: &str, units: &[(&str, u64)]) -> Option<u64> {
     let whole: u128 = whole.parse().ok()?;
     let divisor = 10_u128.pow(u32::try_from(fraction.len()).ok()?);
     let part: u128 = if fraction.is_empty() { 0 } else { fraction.parse().ok()? };
-    if (part * scale) % divisor != 0 {
+    if !(part * scale).is_multiple_of(divisor) {
         return None;
     }
     u64::try_from(whole * scale + part * scale / divisor).ok()
