@@ -3,6 +3,8 @@
 //! Everything is made here, in the order in which it can fail without leaving anything behind: settings, certificate
 //! authority, listening sockets, and only then the capture on disk. No decision about traffic, rules or output is.
 
+mod metadata;
+
 use std::{
     io,
     net::SocketAddr,
@@ -58,14 +60,11 @@ impl Running {
     ///
     /// # Errors
     /// What keeps it from starting; nothing is left running then.
-    pub async fn start(settings: &Settings) -> anyhow::Result<Self> {
+    pub fn start(settings: &Settings) -> anyhow::Result<Self> {
         let profile = load_profile(settings)?;
         // What is wrong with the settings comes before anything is touched.
         inspection(settings, &profile, RedactionKey([0; 32]))?;
         let authority = Arc::new(Authority::open_or_create(&settings.ca_dir())?);
-        let proxy = Proxy::bind(&settings.proxy, Arc::clone(&authority)).await?;
-        let listeners = proxy.listening().to_vec();
-
         make_captures_folder(settings)?;
         let key = RedactionKey::load_or_create(settings)?;
         let inspection = inspection(settings, &profile, key)?;
@@ -73,10 +72,35 @@ impl Running {
         let options = recorded_options(settings, &inspection)?;
         let meta = CaptureMeta::new(clock.anchor(), options, Some(key.id()));
         let capture = CaptureDir::create(&settings.captures, settings.name.as_deref(), meta)?;
+        let folder = capture.path().to_owned();
+        let started = Self::start_in(capture, settings, authority, clock, inspection);
+        if started.is_err() {
+            // It holds nothing, and nobody has heard of it yet.
+            let _ = std::fs::remove_dir_all(folder);
+        }
+        started
+    }
+
+    fn start_in(
+        capture: CaptureDir,
+        settings: &Settings,
+        authority: Arc<Authority>,
+        clock: Clock,
+        inspection: Inspection,
+    ) -> anyhow::Result<Self> {
+        let redaction = inspection.inspector.clone();
         let (tap, recorder) = Recorder::start(capture.clone(), clock, settings.record.clone(), inspection)?;
-        let server = api::Server::start(&capture, recorder.index(), key.0)?;
+        let proxy = match Proxy::bind(settings.proxy.clone(), tap, Arc::clone(&authority)) {
+            Ok(proxy) => proxy,
+            Err(error) => {
+                recorder.stop()?;
+                return Err(error.into());
+            }
+        };
+        let listeners = proxy.addresses().to_vec();
+        let server = api::Server::start(&capture, recorder.index(), redaction)?;
         let (stop, stopped) = shutdown::channel();
-        let proxy = tokio::spawn(proxy.run(tap, stopped));
+        let proxy = tokio::spawn(proxy.run(stopped));
         let certificate = absolute(&authority.certificate_path());
         Ok(Self { capture, certificate, authority, listeners, clock, recorder, server, stop, proxy })
     }
@@ -88,7 +112,7 @@ impl Running {
 
     /// The address of the first listener that is a forward proxy.
     pub fn forward_address(&self) -> Option<SocketAddr> {
-        self.listeners.iter().find(|listener| listener.mode == proxy::Mode::Forward).map(|listener| listener.address)
+        self.listeners.iter().find(|listener| listener.mode == "forward").map(|listener| listener.address)
     }
 
     /// The capture's folder.
@@ -266,6 +290,8 @@ fn profile_file(settings: &Settings) -> Result<Option<String>, Problem> {
     text.map(Some).map_err(|error| settings.problem("profile", format!("cannot be read: {error}")))
 }
 
-fn metadata_filter(settings: &Settings, _filter: &str) -> Result<Metadata, Problem> {
-    Err(settings.problem("metadata", "filters are being built"))
+/// The filter is the settings' own, or else the profile's.
+fn metadata_filter(settings: &Settings, filter: &str) -> Result<Metadata, Problem> {
+    let key = if settings.metadata.is_some() { "metadata" } else { "profile" };
+    metadata::matching(filter).map_err(|why| settings.problem(key, why))
 }

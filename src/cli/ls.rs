@@ -70,12 +70,8 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let filter = reading::filter(args.filter.as_deref())?;
     let capture = reading::open(globals)?;
     let mut output = Output::stdout();
-    let query = Query {
-        filter: filter.as_ref(),
-        about: None,
-        limit: args.limit,
-        secrets: reading::secrets(args.keep_secrets),
-    };
+    let query =
+        Query { filter: filter.as_ref(), about: None, limit: args.limit, secrets: reading::secrets(args.keep_secrets) };
     if args.json {
         capture.list(kind, query, &mut |row| {
             wire::write_row(&row, &mut output).map_err(query::Error::Write)?;

@@ -30,7 +30,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 
 async fn record(settings: &Settings, globals: &Globals, events: bool) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let running = app::Running::start(settings).await?;
+    let running = app::Running::start(settings)?;
     recording::announce(&running, settings, globals, events)?;
     let status = StatusLine::start(&running, !events && !globals.quiet);
     let mut failed = running.failed();

@@ -94,7 +94,7 @@ pub(super) fn announce(running: &Running, settings: &Settings, globals: &Globals
         for listener in running.listeners() {
             out.json_line(&json!({
                 "event": "listening",
-                "mode": listener.mode.to_string(),
+                "mode": listener.mode,
                 "address": listener.address.to_string(),
                 "ca": running.certificate(),
                 "capture": running.capture_path(),

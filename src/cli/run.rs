@@ -1,7 +1,7 @@
 //! `run`: a command through the proxy, from its start to the summary.
 
 use std::{
-    ffi::{OsStr, OsString},
+    ffi::OsString,
     io,
     path::{Path, PathBuf},
     process::{ExitCode, ExitStatus, Stdio},
@@ -59,7 +59,7 @@ async fn through_the_proxy(
     events: bool,
 ) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
-    let running = Running::start(settings).await?;
+    let running = Running::start(settings)?;
     let kind = client::kind(&command);
     let prepared = prepare(command, &running)?;
     recording::announce(&running, settings, globals, events)?;

@@ -12,8 +12,7 @@ use super::{
     output::say,
     reading,
     render::{
-        lines,
-        rows,
+        lines, rows,
         style::{Ink, Look},
     },
 };
@@ -100,13 +99,7 @@ fn follow(
 }
 
 /// The last rows of each kind, and of those the last by time.
-fn last(
-    args: &Args,
-    filter: Option<&Filter>,
-    capture: &Capture,
-    look: Look,
-    output: &mut Output,
-) -> Result<(), Error> {
+fn last(args: &Args, filter: Option<&Filter>, capture: &Capture, look: Look, output: &mut Output) -> Result<(), Error> {
     let mut all = Vec::new();
     for kind in kinds(args) {
         let mut newest: VecDeque<Row> = VecDeque::new();

@@ -85,10 +85,19 @@ fn page(name: &str, report: &Report, look: Look) -> String {
         }
         if segment.torn_tail_bytes > 0 {
             let torn = units::count(segment.torn_tail_bytes, "byte");
-            line(Ink::Odd, format!("segment {:06}: {torn} of an unfinished write at its end, as a kill leaves", segment.number));
+            line(
+                Ink::Odd,
+                format!("segment {:06}: {torn} of an unfinished write at its end, as a kill leaves", segment.number),
+            );
         }
         if segment.seal.is_none() {
-            line(Ink::Odd, format!("segment {:06}: not sealed (its recorder runs or was killed): no hash to check", segment.number));
+            line(
+                Ink::Odd,
+                format!(
+                    "segment {:06}: not sealed (its recorder runs or was killed): no hash to check",
+                    segment.number
+                ),
+            );
         }
     }
     match report.is_whole() {

@@ -402,14 +402,7 @@ async fn between(
     }
 }
 
-fn relay(
-    trace: &Trace<'_>,
-    entry: &Entry,
-    client: Leg,
-    server: Leg,
-    to: &HostPort,
-    protocol: Option<&[u8]>,
-) -> Relay {
+fn relay(trace: &Trace<'_>, entry: &Entry, client: Leg, server: Leg, to: &HostPort, protocol: Option<&[u8]>) -> Relay {
     let is_http1 = protocol.is_none_or(|protocol| protocol.starts_with(b"http/1"));
     let framer = is_http1.then(|| Framer::new(Arc::clone(&entry.rules), Place::Fixed(to.clone())));
     Relay::new(trace.shared.tap.clone(), trace.id, client, server, framer)
@@ -519,7 +512,15 @@ async fn server_handshake(
             }
         }
     };
-    trace.record(Fact::Tls(tls_fact(Side::Server, begin, trace.now(), Some(name), offer, &server, result.clone().err())));
+    trace.record(Fact::Tls(tls_fact(
+        Side::Server,
+        begin,
+        trace.now(),
+        Some(name),
+        offer,
+        &server,
+        result.clone().err(),
+    )));
     match result {
         Ok(()) => Ok(server),
         Err(why) => {

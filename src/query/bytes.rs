@@ -9,7 +9,10 @@ use crate::{
         rows::{Extent, Position},
         trace::{ByteRange, Fact, TraceEvent},
     },
-    store::{CaptureDir, SegmentReader, recovery::{DamagedRange, OnDamage}},
+    store::{
+        CaptureDir, SegmentReader,
+        recovery::{DamagedRange, OnDamage},
+    },
 };
 
 use super::Error;

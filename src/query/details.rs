@@ -132,7 +132,9 @@ pub fn gather(capture: &Capture, id: Subject, secrets: Secrets) -> Result<Detail
         }
         Row::Session(row) => Details::Session(Box::new(session(capture, row, secrets)?)),
         // Flags have no id, so nobody can ask for one.
-        Row::Flag(row) => return Err(Error::Unexpected { what: format!("a flag ({}) in the place of {id}", row.rule) }),
+        Row::Flag(row) => {
+            return Err(Error::Unexpected { what: format!("a flag ({}) in the place of {id}", row.rule) });
+        }
     })
 }
 

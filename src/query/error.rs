@@ -34,7 +34,9 @@ pub enum Error {
         allowed: &'static str,
     },
     /// The recorder's socket cannot be reached or broke off.
-    #[error("the capture's recorder runs but does not answer at {path}: {why} (hint: it may just be stopping; try again)")]
+    #[error(
+        "the capture's recorder runs but does not answer at {path}: {why} (hint: it may just be stopping; try again)"
+    )]
     Socket {
         /// Where.
         path: String,

@@ -8,8 +8,7 @@ use crate::model::{
 };
 
 use super::{
-    Error,
-    bodies,
+    Error, bodies,
     filter::{Filter, Joined, Needs, RowKind, RowRef},
     list::{Joins, Secrets, in_any_order},
     source::{Kind, Shelf},
@@ -95,12 +94,8 @@ impl<'j> Judge<'j> {
             Some(row) => bodies::of(self.shelf, row)?,
             None => (None, None),
         };
-        let joined = Joined {
-            connection,
-            exchange,
-            request_body: bodies.0.as_deref(),
-            response_body: bodies.1.as_deref(),
-        };
+        let joined =
+            Joined { connection, exchange, request_body: bodies.0.as_deref(), response_body: bodies.1.as_deref() };
         Ok(filter.matches_joined(&row, &joined))
     }
 }

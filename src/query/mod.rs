@@ -28,7 +28,9 @@ mod text;
 
 pub use bytes::{Copied, Missing};
 pub use capture::{Capture, Standing};
-pub use details::{ConnectionDetails, Details, Excerpt, ExchangeDetails, FrameDetails, Message, SessionDetails, gather};
+pub use details::{
+    ConnectionDetails, Details, Excerpt, ExchangeDetails, FrameDetails, Message, SessionDetails, gather,
+};
 pub use error::Error;
 pub use filter::Filter;
 pub use list::{About, Each, Query, Secrets, list};

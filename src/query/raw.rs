@@ -62,7 +62,9 @@ impl FromStr for Part {
 
 /// A text that names no part.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is no part: expected request, request-sent or response (of an exchange), client or server (of a connection)")]
+#[error(
+    "{0:?} is no part: expected request, request-sent or response (of an exchange), client or server (of a connection)"
+)]
 pub struct UnknownPart(String);
 
 impl fmt::Display for Missing {
@@ -183,7 +185,9 @@ fn allowed(row: &Row) -> &'static str {
     match row {
         Row::Connection(_) => "client or server",
         Row::Exchange(_) => "request, request-sent or response",
-        Row::Frame(_) | Row::Session(_) | Row::Flag(_) => "no raw bytes of its own; its exchange and its connection have",
+        Row::Frame(_) | Row::Session(_) | Row::Flag(_) => {
+            "no raw bytes of its own; its exchange and its connection have"
+        }
     }
 }
 

@@ -1,11 +1,7 @@
 //! The text of WebSocket frames, which tables do not hold: read from the segments, with fingerprints for secrets.
 
 use crate::{
-    model::{
-        rows::FrameRow,
-        trace::ByteRange,
-        websocket::opcode,
-    },
+    model::{rows::FrameRow, trace::ByteRange, websocket::opcode},
     redact::Redactor,
 };
 

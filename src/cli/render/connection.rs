@@ -39,20 +39,32 @@ pub fn page(details: &ConnectionDetails, anchor: WallAnchor, look: Look) -> Stri
         Some(closed) => {
             page.instant("closed", closed);
             let (ink, ending) = closing(row.closed_by.as_deref(), row.how.as_deref());
-            page.pair_in(ink, "", format!("{ending}, after {}", units::duration(closed.0.saturating_sub(row.opened_ns.0))));
+            page.pair_in(
+                ink,
+                "",
+                format!("{ending}, after {}", units::duration(closed.0.saturating_sub(row.opened_ns.0))),
+            );
         }
         None => page.pair_in(Ink::Good, "closed", "not yet"),
     }
     page.pair(
         "bytes",
-        format!("{} from the client, {} from the server", units::size(row.bytes_from_client), units::size(row.bytes_from_server)),
+        format!(
+            "{} from the client, {} from the server",
+            units::size(row.bytes_from_client),
+            units::size(row.bytes_from_server)
+        ),
     );
     page.pair("passed", format!("{}, {}", units::count(row.exchanges, "exchange"), units::count(row.frames, "frame")));
     if let Some(error) = &row.proxy_error {
         page.pair_in(Ink::Bad, "proxy error", error);
     }
     if row.gaps > 0 {
-        page.pair_in(Ink::Bad, "gaps", format!("{}: bytes were relayed but not recorded", units::count(row.gaps, "gap")));
+        page.pair_in(
+            Ink::Bad,
+            "gaps",
+            format!("{}: bytes were relayed but not recorded", units::count(row.gaps, "gap")),
+        );
     }
     phases(&mut page, row);
     super::flags(&mut page, flags);

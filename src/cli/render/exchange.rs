@@ -30,10 +30,13 @@ pub fn page(details: &ExchangeDetails, anchor: WallAnchor, look: Look) -> String
     page.title(&row.id.to_string(), ink, &format!("{} {} → {answer}", row.method, rows::target(row)));
     let session = row.session.map(|session| format!(" · session {session}")).unwrap_or_default();
     page.pair("belongs to", format!("connection {}, its {}{session}", row.connection, nth(row.index)));
-    page.pair("server", match &row.server {
-        Some(server) => format!("{} ({server})", row.authority),
-        None => row.authority.clone(),
-    });
+    page.pair(
+        "server",
+        match &row.server {
+            Some(server) => format!("{} ({server})", row.authority),
+            None => row.authority.clone(),
+        },
+    );
     page.pair("protocol", format!("{} · HTTP/{}", row.scheme, row.http));
     if row.proxy_made {
         page.pair_in(Ink::Bad, "answered by", "the proxy itself, not the server (X-Firstframe-Error)");
@@ -126,7 +129,8 @@ fn open_instants(page: &mut Page, row: &ExchangeRow, socket: &SocketRow) {
         let ink = if early { Ink::Bad } else { Ink::Plain };
         page.pair_in(ink, name, format!("{}{distance}{remark}", units::offset_exact(at)));
     }
-    let frames = format!("{} from the client, {} from the server", socket.frames_from_client, socket.frames_from_server);
+    let frames =
+        format!("{} from the client, {} from the server", socket.frames_from_client, socket.frames_from_server);
     page.pair("frames", frames);
     match (&socket.closed_by, socket.close_code) {
         (Some(by), Some(code)) => page.pair("closed", format!("by the {by}, {code} {}", close_name(code))),

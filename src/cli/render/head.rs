@@ -46,8 +46,12 @@ fn one(look: Look, line: &[u8], end: End, escaped: &mut usize) -> String {
     let trimmed = line.trim_ascii_end();
     let mut shown = String::new();
     *escaped += text::escape(trimmed, &mut shown);
-    let trailing: String =
-        line.get(trimmed.len()..).unwrap_or_default().iter().map(|byte| if *byte == b' ' { "·" } else { "\\t" }).collect();
+    let trailing: String = line
+        .get(trimmed.len()..)
+        .unwrap_or_default()
+        .iter()
+        .map(|byte| if *byte == b' ' { "·" } else { "\\t" })
+        .collect();
     if !trailing.is_empty() {
         let mark = if trailing.chars().all(|c| c == '·') { trailing } else { escape_all(line.get(trimmed.len()..)) };
         shown.push_str(&look.paint(Ink::Note, &mark));

@@ -20,7 +20,11 @@ pub fn line(row: &Row, look: Look) -> String {
         Row::Connection(row) => connection(row, look),
         Row::Session(row) => {
             let exchanges = units::count((row.exchanges.len() + row.sockets.len()) as u64, "exchange");
-            format!("{}  session ended, {exchanges}{}", look.paint(Ink::Id, &row.id.to_string()), flags(&row.flags, look))
+            format!(
+                "{}  session ended, {exchanges}{}",
+                look.paint(Ink::Id, &row.id.to_string()),
+                flags(&row.flags, look)
+            )
         }
     }
 }

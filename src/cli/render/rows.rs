@@ -35,52 +35,77 @@ const fn or_drop(column: Column, order: u8) -> Column {
 /// The columns of a kind's list.
 pub fn columns(kind: Kind) -> &'static [Column] {
     match kind {
-        Kind::Connections => const {
-            &[
-                left("ID"),
-                right("TIME"),
-                or_drop(left("CLIENT"), 1),
-                rest("SERVER"),
-                or_drop(left("PROTOCOL"), 3),
-                or_drop(right("SETUP"), 2),
-                right("EXCH"),
-                right("FRAMES"),
-                or_drop(right("SENT"), 4),
-                or_drop(right("RECEIVED"), 4),
-                left("CLOSED"),
-            ]
-        },
-        Kind::Exchanges => const {
-            &[
-                left("ID"),
-                right("TIME"),
-                or_drop(left("CONN"), 3),
-                or_drop(left("SESSION"), 2),
-                left("METHOD"),
-                rest("TARGET"),
-                right("STATUS"),
-                right("TOOK"),
-                or_drop(left("FLAGS"), 4),
-            ]
-        },
-        Kind::Frames => const {
-            &[
-                left("ID"),
-                right("TIME"),
-                left("EXCH"),
-                left("FROM"),
-                left("TYPE"),
-                right("BYTES"),
-                or_drop(right("HELD"), 1),
-                rest("TEXT"),
-            ]
-        },
-        Kind::Sessions => const {
-            &[left("ID"), left("BY"), left("SURE"), right("SOCKETS"), right("EXCH"), rest("FIRST TO LAST"), left("FLAGS")]
-        },
-        Kind::Flags => const {
-            &[right("TIME"), left("SEVERITY"), left("SUBJECT"), or_drop(left("SESSION"), 1), left("RULE"), rest("MESSAGE")]
-        },
+        Kind::Connections => {
+            const {
+                &[
+                    left("ID"),
+                    right("TIME"),
+                    or_drop(left("CLIENT"), 1),
+                    rest("SERVER"),
+                    or_drop(left("PROTOCOL"), 3),
+                    or_drop(right("SETUP"), 2),
+                    right("EXCH"),
+                    right("FRAMES"),
+                    or_drop(right("SENT"), 4),
+                    or_drop(right("RECEIVED"), 4),
+                    left("CLOSED"),
+                ]
+            }
+        }
+        Kind::Exchanges => {
+            const {
+                &[
+                    left("ID"),
+                    right("TIME"),
+                    or_drop(left("CONN"), 3),
+                    or_drop(left("SESSION"), 2),
+                    left("METHOD"),
+                    rest("TARGET"),
+                    right("STATUS"),
+                    right("TOOK"),
+                    or_drop(left("FLAGS"), 4),
+                ]
+            }
+        }
+        Kind::Frames => {
+            const {
+                &[
+                    left("ID"),
+                    right("TIME"),
+                    left("EXCH"),
+                    left("FROM"),
+                    left("TYPE"),
+                    right("BYTES"),
+                    or_drop(right("HELD"), 1),
+                    rest("TEXT"),
+                ]
+            }
+        }
+        Kind::Sessions => {
+            const {
+                &[
+                    left("ID"),
+                    left("BY"),
+                    left("SURE"),
+                    right("SOCKETS"),
+                    right("EXCH"),
+                    rest("FIRST TO LAST"),
+                    left("FLAGS"),
+                ]
+            }
+        }
+        Kind::Flags => {
+            const {
+                &[
+                    right("TIME"),
+                    left("SEVERITY"),
+                    left("SUBJECT"),
+                    or_drop(left("SESSION"), 1),
+                    left("RULE"),
+                    rest("MESSAGE"),
+                ]
+            }
+        }
     }
 }
 

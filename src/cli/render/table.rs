@@ -186,7 +186,10 @@ mod tests {
     #[test]
     fn the_rest_takes_what_is_left_and_lines_fit() {
         let rows = [["x1", "/a/long/path/that/does/not/fit", "12"], ["x10", "/", "1234"]];
-        assert_eq!(table(26, &rows), "ID   PATH             SIZE\nx1   /a/long/path/t…    12\nx10  /                1234\n");
+        assert_eq!(
+            table(26, &rows),
+            "ID   PATH             SIZE\nx1   /a/long/path/t…    12\nx10  /                1234\n"
+        );
         assert_eq!(
             table(80, &rows),
             "ID   PATH                            SIZE\n\

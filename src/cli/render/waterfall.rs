@@ -2,12 +2,7 @@
 
 use crate::model::Timestamp;
 
-use super::{
-    page::Page,
-    style::Ink,
-    text,
-    units,
-};
+use super::{page::Page, style::Ink, text, units};
 
 /// One bar. Without an end it was not over.
 pub(super) struct Bar<'b> {
