@@ -43,7 +43,11 @@ async fn record(settings: &Settings, globals: &Globals, events: bool) -> anyhow:
         say("stopping; once more to stop at once");
     }
     let ended = Ended::of(&running);
-    let summary = running.stop(async { drop(signals.next().await) }).await?;
+    let summary = running
+        .stop(async {
+            signals.next().await;
+        })
+        .await?;
     recording::conclude(&ended, &summary, settings, globals, events)?;
     if failed {
         let why = summary.failure.map_or_else(String::new, |failure| format!(": {}", failure.why));

@@ -80,7 +80,11 @@ async fn through_the_proxy(
     let code = code_of(wait(child, &mut signals).await.context("cannot wait for the command")?);
     drop(status);
     let ended = Ended::of(&running);
-    let summary = running.stop(async { drop(signals.next().await) }).await?;
+    let summary = running
+        .stop(async {
+            signals.next().await;
+        })
+        .await?;
     if events {
         Output::stdout().json_line(&json!({"event": "exited", "code": code}))?;
     }
