@@ -146,6 +146,18 @@ fn jmeter(
     Prepared { command, environment: BTreeMap::from([("JAVA_TOOL_OPTIONS", java)]), notes }
 }
 
+/// What makes a client trust us that is not led to the proxy by its environment.
+pub(super) fn trust_environment(
+    trust: &Trust,
+    variable: impl Fn(&str) -> Option<OsString>,
+) -> BTreeMap<&'static str, OsString> {
+    let bundle = || trust.bundle.clone().into_os_string();
+    let mut environment: BTreeMap<_, _> = BUNDLE_VARIABLES.iter().map(|name| (*name, bundle())).collect();
+    let java = java_options(&trust_properties(trust), variable("JAVA_TOOL_OPTIONS"));
+    environment.insert("JAVA_TOOL_OPTIONS", java);
+    environment
+}
+
 fn other(
     command: Vec<OsString>,
     proxy: SocketAddr,
@@ -156,7 +168,7 @@ fn other(
     let url = OsString::from(format!("http://{proxy}"));
     environment.extend(PROXY_VARIABLES.iter().map(|name| (*name, url.clone())));
     environment.extend(BYPASS_VARIABLES.iter().map(|name| (*name, OsString::new())));
-    environment.extend(BUNDLE_VARIABLES.iter().map(|name| (*name, trust.bundle.clone().into_os_string())));
+    environment.extend(trust_environment(trust, |_| None));
     // Node from 22.21 and 24.5 on reads the variables above, but only if told so.
     environment.insert("NODE_USE_ENV_PROXY", "1".into());
     environment

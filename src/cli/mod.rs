@@ -15,9 +15,11 @@ mod doctor;
 mod ls;
 mod reading;
 mod record;
+mod recording;
 mod reindex;
 mod run;
 mod show;
+mod signals;
 mod tail;
 mod verify;
 

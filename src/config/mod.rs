@@ -12,7 +12,6 @@ pub mod value;
 
 use std::{
     collections::BTreeMap,
-    net::{IpAddr, Ipv4Addr},
     path::{Path, PathBuf},
 };
 
@@ -21,7 +20,7 @@ pub use problem::{Place, Problem};
 pub use redaction_key::RedactionKey;
 pub use value::{Given, Refused};
 
-use crate::{inspect, record, redact, rules};
+use crate::{inspect, proxy, record, redact, rules};
 
 /// Everything that can be set, ready to be used.
 #[derive(Clone, Debug)]
@@ -38,10 +37,8 @@ pub struct Settings {
     pub name: Option<String>,
     /// A filter that says what metadata is; `None` leaves it to the profile.
     pub metadata: Option<String>,
-    /// Where we listen.
-    pub listen_host: IpAddr,
-    /// At which port; 0 picks a free one.
-    pub listen_port: u16,
+    /// What the proxy is told.
+    pub proxy: proxy::Options,
     /// What the recorder is told.
     pub record: record::Options,
     /// What the inspector is told.
@@ -63,8 +60,7 @@ impl Default for Settings {
             redaction_key: None,
             name: None,
             metadata: None,
-            listen_host: IpAddr::V4(Ipv4Addr::LOCALHOST),
-            listen_port: 8080,
+            proxy: proxy::Options::default(),
             record: record::Options::default(),
             inspect: inspect::Options::default(),
             redact: redact::Options::default(),

@@ -129,11 +129,6 @@ impl Given {
         if self.is_off() { Ok(None) } else { self.duration().map(Some) }
     }
 
-    /// [`Self::size`], where `"off"` is none at all.
-    pub fn size_or_off(&self) -> Result<Option<u64>, Refused> {
-        if self.is_off() { Ok(None) } else { self.size().map(Some) }
-    }
-
     /// Several texts, none of them empty.
     pub fn texts(&self) -> Result<Vec<String>, Refused> {
         match self {
@@ -245,7 +240,6 @@ mod tests {
             assert_eq!(text(wrong).size(), Err(Refused::NotAllowed), "{wrong}");
         }
         assert_eq!(Given::Integer(-1).size(), Err(Refused::NotAllowed));
-        assert_eq!(text("off").size_or_off(), Ok(None));
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! The integration tests: one binary, real sockets, real clients.
 
 mod architecture;
+mod cli;
 mod http1_oracle;
 mod reading;
 mod recording;

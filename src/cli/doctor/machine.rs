@@ -64,7 +64,7 @@ pub(super) fn authority(settings: &Settings) -> Check {
 }
 
 pub(super) fn port(settings: &Settings, for_command: bool) -> Check {
-    let (host, port) = (settings.listen_host, settings.listen_port);
+    let (host, port) = (settings.proxy.listen_host.as_str(), settings.proxy.listen_port);
     if for_command {
         return match TcpListener::bind((host, 0)) {
             Ok(_) => Check::ok("port", format!("`run` takes a free port on {host}")),
@@ -219,7 +219,7 @@ mod tests {
     fn a_taken_port_fails_unless_run_chooses() {
         let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
         let mut settings = Settings::default();
-        settings.listen_port = taken.local_addr().unwrap().port();
+        settings.proxy.listen_port = taken.local_addr().unwrap().port();
         assert_eq!(port(&settings, false).status, Status::Fail);
         assert_eq!(port(&settings, true).status, Status::Ok);
     }

@@ -78,4 +78,28 @@ pub(super) const KEYS: &[Key] = &[
         show: |s| json!(size_text(s.record.segments.segment_bytes)),
         ..PLAIN
     },
+    Key {
+        name: "record.max_bytes",
+        meaning: "How much of a capture is kept, segments and tables together; whole oldest segments go, and the capture\nsays so. Never more than half of what is free on the disk at the start.",
+        allowed: SIZE,
+        hint: "at least 1MiB",
+        option: Some("--max-bytes"),
+        set: |s, v| {
+            s.record.retention.max_bytes = sized(v, 1 << 20, u64::MAX)? as u64;
+            Ok(())
+        },
+        show: |s| json!(size_text(s.record.retention.max_bytes)),
+        ..PLAIN
+    },
+    Key {
+        name: "record.max_age",
+        meaning: "How old evidence may get, since its last record, before it goes the same way.",
+        allowed: "a length of time such as \"2h\", a number of seconds, or \"off\"",
+        set: |s, v| {
+            s.record.retention.max_age = v.duration_or_off()?;
+            Ok(())
+        },
+        show: |s| json!(s.record.retention.max_age.map_or_else(|| "off".to_owned(), duration_text)),
+        ..PLAIN
+    },
 ];
