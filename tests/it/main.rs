@@ -1,3 +1,8 @@
 //! The integration tests: one binary, real sockets, real clients.
 
 mod support;
+
+mod proxy_paths;
+mod proxy_rig;
+mod relay_verbatim;
+mod stamps;

@@ -133,7 +133,7 @@ mod tests {
             (Body::Length(5), &b"hello!"[..], Scan::Ends(5)),
             (Body::Length(5), b"hell", Scan::More),
             (Body::CHUNKED, b"5\r\nhello\r\n0\r\n\r\nGET", Scan::Ends(15)),
-            (Body::CHUNKED, b"5;a=\"b\"\r\nhello\r\nA \r\n0123456789\r\n00\r\nX: y\r\n\r\n!", Scan::Ends(46)),
+            (Body::CHUNKED, b"5;a=\"b\"\r\nhello\r\nA \r\n0123456789\r\n00\r\nX: y\r\n\r\n!", Scan::Ends(44)),
             (Body::CHUNKED, b"5\nhello\n0\n\n!", Scan::Ends(11)),
             (Body::CHUNKED, b"0\r\n\r\n", Scan::Ends(5)),
             (Body::CHUNKED, b"x\r\n", Scan::Bad(0)),
