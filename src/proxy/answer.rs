@@ -53,7 +53,10 @@ mod tests {
         let bytes = Answer::bad_gateway(cause).bytes();
         let text = String::from_utf8_lossy(&bytes);
         let (head, body) = text.split_once("\r\n\r\n").unwrap_or_default();
-        assert!(head.starts_with("HTTP/1.1 502 Firstframe: cannot reach \"a??X: ?\"\r\nX-Firstframe-Error: "), "{head}");
+        assert!(
+            head.starts_with("HTTP/1.1 502 Firstframe: cannot reach \"a??X: ?\"\r\nX-Firstframe-Error: "),
+            "{head}"
+        );
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
         assert_eq!(head.lines().count(), 5, "{head}");
     }

@@ -49,7 +49,8 @@ impl HostPort {
             Some(_) => None,
             None => Some(default.ok_or_else(|| "it names no port".to_owned())?),
         };
-        let port = port.filter(|port| *port != 0).ok_or_else(|| "the port is not a number from 1 to 65535".to_owned())?;
+        let port =
+            port.filter(|port| *port != 0).ok_or_else(|| "the port is not a number from 1 to 65535".to_owned())?;
         if host.is_empty() {
             return Err("it names no host".into());
         }
@@ -189,7 +190,8 @@ impl Dialer {
         let result = match tokio::time::timeout_at(deadline, self.try_all(to, deadline, &mut last)).await {
             Ok(result) => result,
             Err(_) => {
-                let what = last.map_or_else(|| "looking up its name".into(), |address| format!("connecting to {address}"));
+                let what =
+                    last.map_or_else(|| "looking up its name".into(), |address| format!("connecting to {address}"));
                 Err(DialError { why: format!("{what} took longer than {:?}", self.timeout), timed_out: true })
             }
         };
@@ -257,7 +259,11 @@ mod tests {
             ("forward", Mode::Forward, "forward"),
             ("reverse:https://Api.test", reverse(true, at("api.test", 443), None), "reverse:https://api.test:443"),
             ("reverse:http://api.test/", reverse(false, at("api.test", 80), None), "reverse:http://api.test:80"),
-            ("reverse:https://api.test:8443@9000", reverse(true, at("api.test", 8443), Some(9000)), "reverse:https://api.test:8443"),
+            (
+                "reverse:https://api.test:8443@9000",
+                reverse(true, at("api.test", 8443), Some(9000)),
+                "reverse:https://api.test:8443",
+            ),
             ("reverse:https://[::1]@0", reverse(true, at("::1", 443), Some(0)), "reverse:https://[::1]:443"),
         ] {
             assert_eq!(text.parse::<Mode>().unwrap(), mode, "{text}");

@@ -56,7 +56,9 @@ pub(super) struct Broken {
 impl From<io::Error> for Broken {
     fn from(error: io::Error) -> Self {
         let how = match error.kind() {
-            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => Ending::Rst,
+            io::ErrorKind::ConnectionReset | io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionAborted => {
+                Ending::Rst
+            }
             io::ErrorKind::TimedOut => Ending::Timeout,
             _ => Ending::Error,
         };
@@ -302,7 +304,9 @@ impl Leg {
 
     /// Whether something waits to be written.
     pub(super) fn is_waiting(&self) -> bool {
-        self.tls.as_deref().is_some_and(|tls| tls.wants_write()) || !self.waiting.is_empty() || self.fin_wanted != self.fin_sent
+        self.tls.as_deref().is_some_and(|tls| tls.wants_write())
+            || !self.waiting.is_empty()
+            || self.fin_wanted != self.fin_sent
     }
 
     /// Brings to the kernel what waits.

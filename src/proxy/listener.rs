@@ -69,9 +69,11 @@ impl Proxy {
             let port = own.unwrap_or_else(|| default_port.take().unwrap_or(0));
             let shown = mode.to_string();
             let listener = listen(&options.listen_host, port, &shown, &listening)?;
-            let address = listener
-                .local_addr()
-                .map_err(|source| Error::Listen { address: options.listen_host.clone(), mode: shown.clone(), source })?;
+            let address = listener.local_addr().map_err(|source| Error::Listen {
+                address: options.listen_host.clone(),
+                mode: shown.clone(),
+                source,
+            })?;
             listening.push(Listening { mode: shown.clone(), address });
             let entry = Entry { mode: mode.clone(), shown, rules, forward: Arc::clone(&forward) };
             listeners.push((listener, Arc::new(entry)));

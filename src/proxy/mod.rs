@@ -31,7 +31,9 @@ use std::{io, net::SocketAddr, path::PathBuf};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// `--mode` is not understood.
-    #[error("mode {found:?}: {why}; allowed are `forward` and `reverse:https://HOST[:PORT][@LISTENPORT]` (or `http://`) (hint: such as `reverse:https://api.test@8443`)")]
+    #[error(
+        "mode {found:?}: {why}; allowed are `forward` and `reverse:https://HOST[:PORT][@LISTENPORT]` (or `http://`) (hint: such as `reverse:https://api.test@8443`)"
+    )]
     Mode {
         /// As given.
         found: String,
@@ -57,7 +59,9 @@ pub enum Error {
         source: io::Error,
     },
     /// Two modes want one port.
-    #[error("modes {first} and {second} both want {address} (hint: give the reverse mode its own port: `{second}@PORT`)")]
+    #[error(
+        "modes {first} and {second} both want {address} (hint: give the reverse mode its own port: `{second}@PORT`)"
+    )]
     SamePort {
         /// The mode that has it.
         first: String,

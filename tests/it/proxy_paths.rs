@@ -272,7 +272,11 @@ async fn a_server_that_does_not_answer_in_time_is_a_504() {
     }
     let options = Options { dial_timeout: Duration::from_millis(200), ..options_for(address) };
     let rig = Rig::start(options).await;
-    assert_ours(&answer_to(&rig, format!("CONNECT {address} HTTP/1.1\r\n\r\n").as_bytes()).await, 504, "longer than 200ms");
+    assert_ours(
+        &answer_to(&rig, format!("CONNECT {address} HTTP/1.1\r\n\r\n").as_bytes()).await,
+        504,
+        "longer than 200ms",
+    );
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -367,7 +371,8 @@ async fn a_client_hello_may_come_byte_by_byte() {
     let stream = TcpStream::connect(between.local_addr().unwrap()).await.unwrap();
     let (inner, _) = between.accept().await.unwrap();
     tokio::spawn(async move {
-        let ((mut from_client, mut to_client), (mut from_proxy, mut to_proxy)) = (inner.into_split(), tunnel.into_split());
+        let ((mut from_client, mut to_client), (mut from_proxy, mut to_proxy)) =
+            (inner.into_split(), tunnel.into_split());
         let down = tokio::spawn(async move { tokio::io::copy(&mut from_proxy, &mut to_client).await });
         while let Ok(byte) = from_client.read_u8().await {
             to_proxy.write_u8(byte).await.unwrap();
@@ -386,7 +391,10 @@ async fn garbage_in_a_tunnel_is_relayed_byte_by_byte_in_lock_step() {
     let (listener, address) = origin().await;
     let rig = Rig::start(options_for(address)).await;
     // With TLS on both legs, and with none; the second looks like the beginning of TLS at first.
-    let garbage = [b"\x00\xff\x80 GE\r\n\r\n:\n\n\x16\x03HTTP/1.1 500\r\n".as_slice(), b"\x16\x03\x09\x00\x00\x02garbage".as_slice()];
+    let garbage = [
+        b"\x00\xff\x80 GE\r\n\r\n:\n\n\x16\x03HTTP/1.1 500\r\n".as_slice(),
+        b"\x16\x03\x09\x00\x00\x02garbage".as_slice(),
+    ];
     let (client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &[]));
     lock_step(&mut { client }, &mut server.unwrap(), garbage[0], 1).await;
     for (bytes, first) in [(garbage[0], 1), (garbage[1], 6)] {
@@ -435,8 +443,11 @@ async fn a_reverse_listener_terminates_tls_and_names_the_server() {
     for (mode, client_tls) in [(0, true), (0, false), (1, true), (1, false)] {
         let stream = TcpStream::connect(rig.addresses[mode]).await.unwrap();
         let client = async {
-            let mut stream: Box<dyn Duplex> =
-                if client_tls { Box::new(rig.tls_over(stream, &["http/1.1"]).await.unwrap()) } else { Box::new(stream) };
+            let mut stream: Box<dyn Duplex> = if client_tls {
+                Box::new(rig.tls_over(stream, &["http/1.1"]).await.unwrap())
+            } else {
+                Box::new(stream)
+            };
             // The absolute form of HTTP's default port is another authority than port 443's.
             let request = String::from_utf8_lossy(request).replace("https", if mode == 0 { "https" } else { "http" });
             stream.write_all(request.as_bytes()).await.unwrap();
@@ -483,7 +494,8 @@ async fn without_decrypting_the_servers_own_certificate_is_seen() {
 async fn idle_connections_outlive_every_timeout_of_the_setup() {
     let (listener, address) = origin().await;
     let short = Duration::from_millis(100);
-    let timeouts = Options { first_bytes_timeout: short, tls_timeout: short, dial_timeout: short, ..options_for(address) };
+    let timeouts =
+        Options { first_bytes_timeout: short, tls_timeout: short, dial_timeout: short, ..options_for(address) };
     let rig = Rig::start(timeouts).await;
     let (mut client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &[]));
     let mut server = server.unwrap();

@@ -96,7 +96,10 @@ impl Rig {
     /// A tunnel.
     pub(crate) async fn tunnel(&self, authority: &str) -> TcpStream {
         let mut stream = self.dial().await;
-        stream.write_all(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes()).await.unwrap();
+        stream
+            .write_all(format!("CONNECT {authority} HTTP/1.1\r\nHost: {authority}\r\n\r\n").as_bytes())
+            .await
+            .unwrap();
         let head = read_head(&mut stream).await;
         assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
         stream
@@ -194,7 +197,7 @@ pub(crate) fn rewrites_of(facts: &[Fact<'_>]) -> Vec<(RewriteKind, String, Strin
 }
 
 /// Reads up to and with the empty line.
-pub(crate) async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> String {
+pub(crate) async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin + ?Sized)) -> String {
     let mut head = Vec::new();
     soon("a head", async {
         while !head.ends_with(b"\r\n\r\n") {
@@ -206,14 +209,14 @@ pub(crate) async fn read_head(stream: &mut (impl tokio::io::AsyncRead + Unpin)) 
 }
 
 /// Reads so many bytes.
-pub(crate) async fn read_exact(stream: &mut (impl tokio::io::AsyncRead + Unpin), length: usize) -> Vec<u8> {
+pub(crate) async fn read_exact(stream: &mut (impl tokio::io::AsyncRead + Unpin + ?Sized), length: usize) -> Vec<u8> {
     let mut bytes = vec![0; length];
     soon("bytes", stream.read_exact(&mut bytes)).await.unwrap();
     bytes
 }
 
 /// Reads to the end.
-pub(crate) async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin)) -> Vec<u8> {
+pub(crate) async fn read_all(stream: &mut (impl tokio::io::AsyncRead + Unpin + ?Sized)) -> Vec<u8> {
     let mut bytes = Vec::new();
     soon("the end", stream.read_to_end(&mut bytes)).await.unwrap();
     bytes

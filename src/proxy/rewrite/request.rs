@@ -412,7 +412,11 @@ fn destination(request: &[u8]) -> Destination {
         }
         let Some(length) = rest.iter().take(MAX_AUTHORITY).position(|byte| ends_authority(*byte)) else {
             let is_short = rest.len() < MAX_AUTHORITY;
-            return if is_short { Destination::Unknown } else { Destination::None("its target's authority is too long") };
+            return if is_short {
+                Destination::Unknown
+            } else {
+                Destination::None("its target's authority is too long")
+            };
         };
         let written = rest.get(..length).unwrap_or_default();
         let parsed = std::str::from_utf8(written).ok().and_then(|text| HostPort::parse(text, Some(default)).ok());

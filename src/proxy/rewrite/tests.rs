@@ -144,7 +144,8 @@ fn identity_headers_are_taken_out_and_nothing_else() {
 
 #[test]
 fn chunked_bodies_are_left_alone() {
-    let input = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nX-JM-Thread: a\r\n\r\n0\r\nX-JM-Thread: b\r\n\r\n\
+    let input =
+        b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n10\r\nX-JM-Thread: a\r\n\r\n0\r\nX-JM-Thread: b\r\n\r\n\
         GET https://api.test/ HTTP/1.1\r\n\r\n";
     let result = client(tunnel, input);
     assert_eq!(result.told.len(), 1, "{:?}", result.told);
@@ -222,7 +223,12 @@ fn a_plain_request_becomes_origin_form_without_proxy_headers() {
 fn what_was_held_goes_to_the_next_server() {
     let mut framer = forward(Some(at("a.test", 80)));
     let (mut result, mut offset) = (Result::default(), 0);
-    feed(&mut framer, &mut offset, b"GET http://a.test/ HTTP/1.1\r\n\r\nGET http://b.test/ HTTP/1.1\r\n\r\n", &mut result);
+    feed(
+        &mut framer,
+        &mut offset,
+        b"GET http://a.test/ HTTP/1.1\r\n\r\nGET http://b.test/ HTTP/1.1\r\n\r\n",
+        &mut result,
+    );
     assert_eq!(result.elsewhere, Some(at("b.test", 80)));
     assert!(!framer.is_answered());
     let mut nothing = |told: Told<'_>| panic_on(&told);
@@ -272,7 +278,9 @@ fn a_granted_upgrade_ends_the_work_and_early_bytes_pass() {
         feed(&mut framer, &mut offset, early, &mut result);
         assert_eq!(result.out, [UPGRADE, early].concat());
         assert!(!framer.is_over());
-        for byte in b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n".chunks(1) {
+        for byte in
+            b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\n\r\n".chunks(1)
+        {
             framer.server(0, byte, &mut |told| panic_on(&told));
         }
         assert!(framer.is_over());
