@@ -62,6 +62,8 @@ pub enum AnomalyKind {
     CloseFrame,
     /// Bytes were not recorded here.
     Gap,
+    /// More requests, or bytes behind an upgrade, wait for their answer than are kept.
+    TooMuchWaiting,
 }
 
 impl AnomalyKind {
@@ -89,6 +91,7 @@ impl AnomalyKind {
             Self::FrameLength => "frame-length",
             Self::CloseFrame => "close-frame",
             Self::Gap => "gap",
+            Self::TooMuchWaiting => "too-much-waiting",
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The integration tests: one binary, real sockets, real clients.
 
+mod http1_oracle;
 mod support;
 
 mod proxy_paths;
