@@ -150,7 +150,7 @@ pub struct DeflateParameters {
 /// A WebSocket's events.
 #[derive(Debug)]
 pub enum WebSocketEvent<'a> {
-    /// A frame is complete, or its connection ended within it.
+    /// A frame is complete. (One that the connection's end cut short is an anomaly alone.)
     Frame(FrameEvent<'a>),
     /// A message is complete: comes right after its last frame.
     Message {

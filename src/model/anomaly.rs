@@ -56,7 +56,8 @@ pub enum AnomalyKind {
     NotUtf8,
     /// A message that does not inflate (RFC 7692).
     Deflate,
-    /// A frame length with its highest bit set (RFC 6455, 5.2).
+    /// A frame length with its highest bit set (then decoding turns opaque), or in more bytes than it needs (RFC 6455,
+    /// 5.2).
     FrameLength,
     /// A Close frame with one byte of payload or an illegal code (RFC 6455, 7.4).
     CloseFrame,

@@ -1,1 +1,2 @@
 //! query/mod: being built.
+pub mod filter;

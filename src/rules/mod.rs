@@ -4,10 +4,16 @@
 //! order, so it raises the same flags live and offline. It may remember, in bounded memory, what waits for a decision;
 //! `What::End` is the last chance to decide.
 
+mod content_type_missing;
+mod malformed_json;
+mod metadata_before_open;
+mod words;
+
 use crate::model::{
     flag::{Flag, Severity},
     observation::Observation,
 };
+use crate::profile::Metadata;
 
 /// A rule at work on one capture.
 pub trait Rule: Send {
@@ -60,5 +66,51 @@ pub enum Known {
 }
 
 /// What rules can be told.
-#[derive(Default)]
-pub struct Options {}
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// What metadata is.
+    pub metadata: Metadata,
+    /// Headers that name the virtual user, for hints.
+    pub identity_headers: Vec<String>,
+    /// Ids of rules that are off.
+    pub off: Vec<String>,
+}
+
+/// All rules, in the order of documentation and of work.
+pub const RULES: &[&RuleInfo] = &[&metadata_before_open::INFO, &malformed_json::INFO, &content_type_missing::INFO];
+
+/// The rule of that id.
+pub fn find(id: &str) -> Option<&'static RuleInfo> {
+    RULES.iter().copied().find(|rule| rule.id == id)
+}
+
+/// The rules that are on, at work on one capture.
+pub struct RuleSet {
+    rules: Vec<Box<dyn Rule>>,
+}
+
+impl RuleSet {
+    /// All but those that are off.
+    ///
+    /// # Errors
+    /// Where `off` names a rule that there is not.
+    pub fn new(options: &Options) -> Result<Self, UnknownRule> {
+        if let Some(unknown) = options.off.iter().find(|id| find(id).is_none()) {
+            return Err(UnknownRule(unknown.clone()));
+        }
+        let on = RULES.iter().filter(|rule| !options.off.iter().any(|id| id == rule.id));
+        Ok(Self { rules: on.map(|rule| (rule.build)(options)).collect() })
+    }
+
+    /// Shows one observation to every rule.
+    pub fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
+        for rule in &mut self.rules {
+            rule.observe(observation, raise);
+        }
+    }
+}
+
+/// A rule id that means nothing.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("there is no rule {0:?}: expected one of {all}", all = RULES.iter().map(|rule| rule.id).collect::<Vec<_>>().join(", "))]
+pub struct UnknownRule(pub String);

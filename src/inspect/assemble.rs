@@ -1,0 +1,370 @@
+//! HTTP events to exchanges.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    decode::{HttpEvent, SwitchedTo},
+    model::{
+        ExchangeId, Side, Timestamp,
+        exchange::{Change, Exchange},
+        http::{Body, Head},
+        observation::{Collected, What},
+        rows::{Extent, Position, Row},
+        trace::{ByteRange, Rewritten},
+    },
+};
+
+use super::{
+    Output, authority,
+    connection::{Fold, Stage},
+    rows,
+    sessions::{Borne, Seat},
+};
+
+/// How much of a refusal's body is collected.
+const REFUSAL_CAP: usize = 64 * 1024;
+/// Interim responses of one exchange that are kept.
+const INTERIM: usize = 16;
+
+/// An exchange in flight, or the one under a WebSocket.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Open {
+    pub(super) exchange: Exchange,
+    pub(super) seat: Seat,
+    #[serde(skip)]
+    request: Collector,
+    #[serde(skip)]
+    response: Collector,
+    /// Whether it asked for a WebSocket.
+    pub(super) upgrade: bool,
+    pub(super) request_ended: bool,
+    response_ended: bool,
+    /// Whether it began in records that are gone: then it gets no row.
+    pub(super) headless: bool,
+    #[serde(skip)]
+    pub(super) first: Position,
+}
+
+/// A body on its way.
+#[derive(Debug, Default)]
+enum Collector {
+    /// Not collected.
+    #[default]
+    Off,
+    /// To be collected if it begins like JSON.
+    IfJson,
+    /// So far.
+    On(Vec<u8>),
+    /// Its beginning; there is more.
+    Full(Vec<u8>),
+}
+
+impl Open {
+    /// Whether the range lies in the request's head.
+    pub(super) fn has_head(&self, range: ByteRange) -> bool {
+        let head = self.exchange.request.range;
+        head.from == range.from && head.start <= range.start && range.end <= head.end
+    }
+
+    /// Whether the range lies in the request's or the response's bytes, or behind their begin.
+    pub(super) fn concerns(&self, range: ByteRange) -> bool {
+        let head = match range.from {
+            Side::Client => Some(&self.exchange.request),
+            Side::Server => self.exchange.response.as_ref(),
+        };
+        head.is_some_and(|head| head.range.start <= range.start)
+    }
+
+    pub(super) fn change(&mut self, fact: Rewritten, became: &[u8]) {
+        let request = &self.exchange.request;
+        let was = rows::within(&request.raw, request.range, fact.range).into();
+        self.exchange.rewritten.push(Change { fact, was, became: became.into() });
+    }
+}
+
+impl Fold<'_, '_> {
+    pub(super) fn http(&mut self, event: HttpEvent<'_>) {
+        match event {
+            HttpEvent::RequestHead { exchange, head, began, at } => self.request_head(exchange, head, began, at),
+            HttpEvent::RequestBody { exchange, bytes, .. } => self.request_body(exchange, bytes),
+            HttpEvent::RequestEnded { exchange, body, at } => self.request_ended(exchange, body, at),
+            HttpEvent::ResponseHead { exchange, head, interim, began, at } => {
+                self.response_head(exchange, head, interim, began, at);
+            }
+            HttpEvent::ResponseBody { exchange, bytes, .. } => self.response_body(exchange, bytes),
+            HttpEvent::ResponseEnded { exchange, body, at } => self.response_ended(exchange, body, at),
+            HttpEvent::Switched { exchange, to, at } => self.switched(exchange, &to, at),
+            HttpEvent::Handover(chunk) => {
+                if self.parts.socket.is_some() {
+                    self.socket_data(&chunk);
+                }
+            }
+        }
+    }
+
+    fn find(&mut self, index: u32) -> Option<&mut Open> {
+        self.parts.open.iter_mut().find(|open| open.exchange.index == index).map(|open| &mut **open)
+    }
+
+    fn request_head(&mut self, index: u32, head: Head, began: Timestamp, at: Timestamp) {
+        self.shared.exchanges += 1;
+        self.parts.view.exchanges += 1;
+        let websocket = head.asks_for_websocket();
+        let tls = self.parts.view.client_tls.as_ref().is_some_and(|tls| tls.error.is_none());
+        let (scheme, authority) = authority::of_request(self.parts.named.as_ref(), &head, tls, websocket);
+        let rewritten = self.claim(head.range, &head.raw);
+        let first = self.began(Side::Client);
+        let exchange = Exchange {
+            id: ExchangeId(self.shared.exchanges),
+            connection: self.parts.view.id,
+            index,
+            scheme,
+            authority,
+            request: head,
+            request_body: Body::default(),
+            response: None,
+            response_body: Body::default(),
+            interim: Vec::new(),
+            request_first_byte: began,
+            request_last_byte: None,
+            response_first_byte: None,
+            response_last_byte: None,
+            proxy_made: None,
+            rewritten,
+            websocket: None,
+            done: false,
+        };
+        let (borne, collector) = self.look(&exchange.request);
+        let seat = self.shared.sessions.seat(&exchange, borne, &mut self.parts.memberships);
+        let open = Box::new(Open {
+            exchange,
+            seat,
+            request: collector,
+            response: Collector::Off,
+            upgrade: websocket,
+            request_ended: false,
+            response_ended: false,
+            headless: false,
+            first,
+        });
+        self.at = at.max(self.at);
+        self.shared.observe(self.at, self.parts.view.id, seat.session, What::RequestHead(&open.exchange), self.out);
+        self.parts.open.push(open);
+    }
+
+    /// What of a request's head decides about its session, and about its body.
+    fn look(&mut self, head: &Head) -> (Borne, Collector) {
+        let address = self.parts.view.client.ip();
+        let mut borne = Borne { header: None, token: None, address };
+        let mut identity = usize::MAX;
+        let mut collector = Collector::IfJson;
+        for (name, value) in head.headers() {
+            match name.len() {
+                12 if name.eq_ignore_ascii_case(b"content-type") && !value.is_empty() => {
+                    collector = if is_text(value) { Collector::On(Vec::new()) } else { Collector::Off };
+                }
+                13 if borne.token.is_none() && name.eq_ignore_ascii_case(b"authorization") => {
+                    borne.token = self.shared.redactor.credentials(value);
+                }
+                _ => {
+                    let names = &self.shared.options.identity_headers;
+                    if let Some(rank) = names.iter().position(|known| known.as_bytes().eq_ignore_ascii_case(name))
+                        && rank < identity
+                        && !value.is_empty()
+                    {
+                        identity = rank;
+                        borne.header = Some(self.shared.redactor.digest(value));
+                    }
+                }
+            }
+        }
+        (borne, collector)
+    }
+
+    fn request_body(&mut self, index: u32, bytes: &[u8]) {
+        let (cap, held_cap) = (self.shared.options.body_cap, self.shared.options.bodies_cap);
+        let mut held = self.shared.held;
+        if let Some(open) = self.find(index) {
+            open.exchange.request_body.bytes += bytes.len() as u64;
+            open.request.push(bytes, cap, held_cap, &mut held);
+        }
+        self.shared.held = held;
+    }
+
+    fn response_body(&mut self, index: u32, bytes: &[u8]) {
+        let held_cap = self.shared.options.bodies_cap;
+        let mut held = self.shared.held;
+        if let Some(open) = self.find(index) {
+            open.exchange.response_body.bytes += bytes.len() as u64;
+            open.response.push(bytes, REFUSAL_CAP, held_cap, &mut held);
+        }
+        self.shared.held = held;
+    }
+
+    fn request_ended(&mut self, index: u32, body: Body, at: Timestamp) {
+        let connection = self.parts.view.id;
+        let Some(open) = self.find(index) else { return };
+        let end = body.range.map_or(open.exchange.request.range.end, |range| range.end);
+        open.exchange.request_last_byte = body.complete.then_some(at);
+        open.exchange.request_body = body;
+        open.request_ended = true;
+        let collector = std::mem::take(&mut open.request);
+        let known = self.at.max(at);
+        if let Some(open) = self.parts.open.iter().find(|open| open.exchange.index == index) {
+            let collected = collector.collected(open.exchange.request_body.bytes);
+            let what = What::Request(&open.exchange, collected);
+            self.shared.observe(known, connection, open.seat.session, what, self.out);
+        }
+        collector.release(&mut self.shared.held);
+        self.next_begins(Side::Client, end);
+        self.finish_if_over(index, at);
+    }
+
+    fn response_head(&mut self, index: u32, head: Head, interim: bool, began: Timestamp, at: Timestamp) {
+        self.next_begins(Side::Server, head.range.end);
+        let Some(place) = self.parts.open.iter().position(|open| open.exchange.index == index) else { return };
+        let Some(open) = self.parts.open.get_mut(place) else { return };
+        let status = head.status();
+        if interim {
+            if let (Some(status), true) = (status, open.exchange.interim.len() < INTERIM) {
+                open.exchange.interim.push(status);
+            }
+            return;
+        }
+        if status.is_some_and(|status| status >= 400) {
+            open.response = Collector::On(Vec::new());
+        }
+        open.exchange.response = Some(head);
+        open.exchange.response_first_byte = Some(began);
+        if open.upgrade {
+            let refused = (status != Some(101)).then_some(at);
+            self.shared.sessions.socket(&open.seat, &open.exchange, refused);
+            if refused.is_some() {
+                self.shared.sessions.leave(&mut open.seat, at);
+            }
+        }
+        let what = What::ResponseHead(&open.exchange);
+        self.shared.observe(self.at, self.parts.view.id, open.seat.session, what, self.out);
+    }
+
+    fn response_ended(&mut self, index: u32, body: Body, at: Timestamp) {
+        let end = body.range.map(|range| range.end);
+        let Some(open) = self.find(index) else { return };
+        open.exchange.response_last_byte = body.complete.then_some(at);
+        open.exchange.response_body = body;
+        open.response_ended = true;
+        if let Some(end) = end {
+            self.next_begins(Side::Server, end);
+        }
+        self.finish_if_over(index, at);
+    }
+
+    fn switched(&mut self, index: u32, to: &SwitchedTo, at: Timestamp) {
+        let Some(place) = self.parts.open.iter().position(|open| open.exchange.index == index) else { return };
+        match to {
+            SwitchedTo::WebSocket { deflate } => self.socket_begins(place, *deflate, at),
+            SwitchedTo::Other => {
+                self.parts.stage = Stage::Opaque;
+                self.finish(place, at);
+            }
+        }
+    }
+
+    /// An exchange is over when request and response are. A 101's goes on until what it switched to is known.
+    fn finish_if_over(&mut self, index: u32, at: Timestamp) {
+        let over = |open: &Open| {
+            open.exchange.index == index
+                && open.request_ended
+                && open.response_ended
+                && open.exchange.status() != Some(101)
+        };
+        if let Some(place) = self.parts.open.iter().position(|open| over(open)) {
+            self.finish(place, at);
+        }
+    }
+
+    /// Everything in flight is over, complete or not.
+    pub(super) fn finish_all(&mut self, at: Timestamp) {
+        self.parts.socket = None;
+        self.parts.early = Vec::new();
+        while !self.parts.open.is_empty() {
+            self.finish(0, at);
+        }
+    }
+
+    fn finish(&mut self, place: usize, at: Timestamp) {
+        let mut open = self.parts.open.remove(place);
+        self.shared.sessions.leave(&mut open.seat, at);
+        // The capture's end leaves some in the air.
+        open.exchange.done = (open.request_ended && open.response_ended) || self.parts.view.closed.is_some();
+        open.request.release(&mut self.shared.held);
+        let known = self.at.max(at);
+        let collected = open.response.collected(open.exchange.response_body.bytes);
+        let what = What::Exchange(&open.exchange, collected);
+        self.shared.observe(known, self.parts.view.id, open.seat.session, what, self.out);
+        open.response.release(&mut self.shared.held);
+        if !open.headless {
+            let extent = Extent { first: open.first, last: self.position };
+            let redactor = &mut self.shared.redactor;
+            let row = rows::exchange(&open.exchange, open.seat.session, &self.parts.view, redactor, extent);
+            (self.out)(Output::Row(Row::Exchange(Box::new(row))));
+        }
+    }
+}
+
+impl Collector {
+    fn push(&mut self, bytes: &[u8], cap: usize, held_cap: usize, held: &mut usize) {
+        if matches!(self, Self::IfJson) {
+            match bytes.trim_ascii_start().first() {
+                Some(b'{' | b'[') => *self = Self::On(Vec::new()),
+                // A mark of UTF-8; what follows it decides nothing, since it is wrong anyway.
+                Some(0xef) => *self = Self::On(Vec::new()),
+                Some(_) => *self = Self::Off,
+                None => *self = Self::On(Vec::new()),
+            }
+        }
+        let Self::On(so_far) = self else { return };
+        let room = cap.saturating_sub(so_far.len());
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        if *held + taken.len() > held_cap {
+            *held = held.saturating_sub(so_far.len());
+            *self = Self::Off;
+            return;
+        }
+        so_far.extend_from_slice(taken);
+        *held += taken.len();
+        if taken.len() < bytes.len() {
+            *self = Self::Full(std::mem::take(so_far));
+        }
+    }
+
+    /// What there is of a body of that size; one with a hole in it is none.
+    fn collected(&self, size: u64) -> Collected<'_> {
+        match self {
+            Self::On(bytes) if bytes.len() as u64 == size => Collected::Whole(bytes),
+            Self::Full(bytes) => Collected::TooLarge(bytes),
+            Self::IfJson if size == 0 => Collected::Whole(b""),
+            Self::Off | Self::IfJson | Self::On(_) => Collected::Not,
+        }
+    }
+
+    fn release(&self, held: &mut usize) {
+        if let Self::On(bytes) | Self::Full(bytes) = self {
+            *held = held.saturating_sub(bytes.len());
+        }
+    }
+}
+
+/// Whether a body of that type can hold text that rules read.
+fn is_text(content_type: &[u8]) -> bool {
+    let media = content_type.split(|b| *b == b';').next().unwrap_or_default().trim_ascii();
+    let ends_with = |ending: &[u8]| {
+        media.len() >= ending.len()
+            && media.get(media.len() - ending.len()..).is_some_and(|end| end.eq_ignore_ascii_case(ending))
+    };
+    media.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"text/"))
+        || ends_with(b"json")
+        || ends_with(b"/x-www-form-urlencoded")
+        || ends_with(b"xml")
+        || ends_with(b"/graphql")
+}

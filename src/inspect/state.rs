@@ -1,0 +1,82 @@
+//! What a later inspector needs to go on from a segment's boundary: next ids, decoders, open exchanges, sessions.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{Timestamp, rows::Position},
+    redact::Redactor,
+};
+
+use super::{Inspector, Options, Shared, connection::Conn, hash::QuickMap, sessions::Sessions};
+
+/// A saved state that cannot be read.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "the inspector's saved state cannot be read: {0} (hint: it is one segment's `state`, as this version writes it)"
+)]
+pub struct RestoreError(#[from] serde_json::Error);
+
+#[derive(Serialize)]
+struct Saved<'a> {
+    exchanges: u64,
+    frames: u64,
+    now: Timestamp,
+    ticked: Timestamp,
+    sessions: &'a Sessions,
+    connections: Vec<&'a Conn>,
+}
+
+#[derive(Deserialize)]
+struct Restored {
+    exchanges: u64,
+    frames: u64,
+    now: Timestamp,
+    ticked: Timestamp,
+    sessions: Sessions,
+    connections: Vec<Conn>,
+}
+
+impl Inspector {
+    /// The state at a segment's boundary, from which [`Self::restore`] goes on. It holds heads as they were sent, so it
+    /// is to be kept like the evidence itself.
+    pub fn save(&self) -> serde_json::Value {
+        let mut connections: Vec<&Conn> = self.connections.values().map(|conn| &**conn).collect();
+        connections.sort_by_key(|conn| conn.parts.view.id);
+        let saved = Saved {
+            exchanges: self.shared.exchanges,
+            frames: self.shared.frames,
+            now: self.shared.now,
+            ticked: self.ticked,
+            sessions: &self.shared.sessions,
+            connections,
+        };
+        // All keys are strings or print as such, so that nothing can fail.
+        serde_json::to_value(saved).unwrap_or_default()
+    }
+
+    /// Goes on from a saved state: ids continue, decoders and sessions stand where they stood. Connections and exchanges
+    /// that began before are followed, but get no rows; frames that were complete and not written are gone. Secrets
+    /// seen before, bodies that were on their way and the windows of `permessage-deflate` are not remembered.
+    ///
+    /// # Errors
+    /// Where `state` is none that [`Self::save`] made.
+    pub fn restore(options: Options, state: serde_json::Value) -> Result<Self, RestoreError> {
+        let restored: Restored = serde_json::from_value(state)?;
+        let connections = restored.connections.into_iter().map(|mut conn| {
+            conn.parts.headless = true;
+            conn.parts.open.iter_mut().for_each(|open| open.headless = true);
+            (conn.parts.view.id.0, Box::new(conn))
+        });
+        let shared = Shared {
+            redactor: Redactor::with_options(options.redaction_key, &options.secrets),
+            options,
+            sessions: restored.sessions,
+            exchanges: restored.exchanges,
+            frames: restored.frames,
+            held: 0,
+            now: restored.now,
+        };
+        let connections: QuickMap<u64, Box<Conn>> = connections.collect();
+        Ok(Self { shared, connections, ticked: restored.ticked, position: Position::default() })
+    }
+}

@@ -1,0 +1,370 @@
+//! The places that hold secrets by their name.
+
+use std::ops::Range;
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use memchr::{memchr, memchr_iter};
+
+use super::{Digest, Options, quick_hash};
+
+/// A secret's place in the bytes at hand.
+#[derive(Clone, Debug)]
+pub(super) struct Secret {
+    pub(super) range: Range<usize>,
+    pub(super) kind: &'static str,
+    /// What stands for it, where that is not the digest of the bytes at that place (an encoded form).
+    pub(super) digest: Option<Digest>,
+    basic: bool,
+}
+
+impl Secret {
+    pub(super) fn new(range: Range<usize>, kind: &'static str) -> Self {
+        Self { range, kind, digest: None, basic: false }
+    }
+
+    pub(super) fn known(range: Range<usize>, kind: &'static str, digest: Digest) -> Self {
+        Self { range, kind, digest: Some(digest), basic: false }
+    }
+
+    /// Secrets within the secret: the password of Basic credentials (RFC 7617).
+    pub(super) fn inner(&self, value: &[u8]) -> Option<Vec<u8>> {
+        if !self.basic || value.len() > 1024 {
+            return None;
+        }
+        let plain = STANDARD.decode(value).ok()?;
+        let colon = memchr(b':', &plain)?;
+        plain.get(colon + 1..).map(<[u8]>::to_vec)
+    }
+}
+
+/// What a header's value is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Place {
+    /// No secret by its name.
+    Plain,
+    /// A scheme and credentials.
+    Credentials,
+    /// `name=value` pairs.
+    Cookies,
+    /// One pair, then attributes.
+    SetCookie,
+    /// A URL that may bear secrets.
+    Url,
+    /// All of it is secret.
+    Whole(&'static str),
+}
+
+/// The names, and the last answers.
+#[derive(Clone)]
+pub(super) struct Places {
+    headers: Vec<String>,
+    fields: Vec<Vec<u8>>,
+    last: Vec<Option<(Box<[u8]>, Place)>>,
+}
+
+/// Slots of the cache of header names.
+const SLOTS: usize = 256;
+
+/// Fields whose value is secret; lower case, without `_` and `-`.
+const FIELDS: &[&str] = &[
+    "accesskey",
+    "accesstoken",
+    "apikey",
+    "apitoken",
+    "assertion",
+    "authtoken",
+    "authorization",
+    "bearertoken",
+    "clientassertion",
+    "clientsecret",
+    "codeverifier",
+    "idtoken",
+    "jwt",
+    "passcode",
+    "passwd",
+    "password",
+    "privatekey",
+    "pwd",
+    "refreshtoken",
+    "secret",
+    "secretkey",
+    "sessiontoken",
+    "sig",
+    "signature",
+    "token",
+    "xamzcredential",
+    "xamzsecuritytoken",
+    "xamzsignature",
+];
+/// Secret in a query (RFC 6749, 4.1.2), but an error's name in many a JSON document.
+const QUERY_ONLY: &str = "code";
+/// A name longer than this is none of ours.
+const LONGEST_NAME: usize = 64;
+
+impl Places {
+    pub(super) fn new(options: &Options) -> Self {
+        let fields = options.fields.iter().map(|name| plain(name.as_bytes()));
+        Self {
+            headers: options.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
+            fields: FIELDS.iter().map(|name| name.as_bytes().to_vec()).chain(fields).collect(),
+            last: vec![None; SLOTS],
+        }
+    }
+
+    /// What a header of that name holds.
+    pub(super) fn header(&mut self, name: &[u8]) -> Place {
+        let slot = usize::try_from(quick_hash(name) >> 32).unwrap_or(0) % SLOTS;
+        if let Some(Some((known, place))) = self.last.get(slot)
+            && **known == *name
+        {
+            return *place;
+        }
+        let place = self.judge(&name.to_ascii_lowercase());
+        if name.len() <= LONGEST_NAME
+            && let Some(cached) = self.last.get_mut(slot)
+        {
+            *cached = Some((name.into(), place));
+        }
+        place
+    }
+
+    fn judge(&self, name: &[u8]) -> Place {
+        if self.headers.iter().any(|known| known.as_bytes() == name) {
+            return Place::Whole("secret");
+        }
+        match name {
+            b"authorization" | b"proxy-authorization" | b"x-authorization" => return Place::Credentials,
+            b"cookie" => return Place::Cookies,
+            b"set-cookie" => return Place::SetCookie,
+            b"location" | b"referer" | b"content-location" => return Place::Url,
+            b"ocp-apim-subscription-key" | b"x-functions-key" => return Place::Whole("key"),
+            b"x-amz-security-token" => return Place::Whole("token"),
+            _ => {}
+        }
+        let ends = |ending: &[u8]| name.ends_with(ending);
+        let ends_in_one_of = |endings: &[&str]| endings.iter().any(|ending| ends(ending.as_bytes()));
+        if ends_in_one_of(&["api-key", "apikey", "api_key", "access-key"]) {
+            Place::Whole("key")
+        } else if ends_in_one_of(&["token", "jwt"]) {
+            Place::Whole("token")
+        } else if ends_in_one_of(&["secret", "password", "signature"]) {
+            Place::Whole("secret")
+        } else {
+            Place::Plain
+        }
+    }
+
+    /// Userinfo, and parameters with secret names in query and fragment (RFC 3986, 3.2.1, 3.4).
+    pub(super) fn url(&self, url: &[u8], out: &mut Vec<Secret>) {
+        if memchr(b'@', url).is_some() {
+            userinfo(url, out);
+        }
+        let mut begin = match url.iter().position(|b| matches!(b, b'?' | b'#')) {
+            Some(mark) => mark + 1,
+            None => return,
+        };
+        let rest = url.get(begin..).unwrap_or_default();
+        for part in rest.split(|b| matches!(b, b'&' | b';' | b'?' | b'#')) {
+            if let Some(equals) = memchr(b'=', part)
+                && equals + 1 < part.len()
+                && self.is_secret(part.get(..equals).unwrap_or_default(), true)
+            {
+                out.push(Secret::new(begin + equals + 1..begin + part.len(), "token"));
+            }
+            begin += part.len() + 1;
+        }
+    }
+
+    /// JSON fields, also of JSON within a JSON string, and form fields.
+    pub(super) fn text(&self, text: &[u8], out: &mut Vec<Secret>) {
+        if memchr(b'"', text).is_some() {
+            self.json(text, out);
+        }
+        for equals in memchr_iter(b'=', text) {
+            let before = text.get(..equals).unwrap_or_default();
+            let name = before.iter().rev().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            let name = before.get(equals - name.take(LONGEST_NAME + 1).count()..).unwrap_or_default();
+            if self.is_secret(name, false) {
+                let value = text.get(equals + 1..).unwrap_or_default();
+                let ends =
+                    |b: &u8| b.is_ascii_whitespace() || matches!(b, b'&' | b';' | b'"' | b'<' | b'>' | b',' | b'\\');
+                let length = value.iter().position(ends).unwrap_or(value.len());
+                push(out, equals + 1..equals + 1 + length);
+            }
+        }
+        out.sort_by_key(|secret| secret.range.start);
+        out.dedup_by(|later, earlier| later.range.start < earlier.range.end);
+    }
+
+    /// Every quote may open a name: what follows it up to the next one, also where quotes are escaped.
+    fn json(&self, text: &[u8], out: &mut Vec<Secret>) {
+        let mut done = 0;
+        for open in memchr_iter(b'"', text) {
+            let after = text.get(open + 1..).unwrap_or_default();
+            let length = after.iter().take(LONGEST_NAME + 1).take_while(|b| !matches!(b, b'"' | b'\\')).count();
+            let name = after.get(..length).unwrap_or_default();
+            if open < done || !self.is_secret(name, false) {
+                continue;
+            }
+            let escapes = after.get(length..).unwrap_or_default().iter().take_while(|b| **b == b'\\').count();
+            let close = open + 1 + length + escapes;
+            let Some(value) = (text.get(close) == Some(&b'"')).then(|| value_after_colon(text, close + 1)).flatten()
+            else {
+                continue;
+            };
+            done = value.end;
+            if plain(name) == b"authorization" {
+                let mut inner = Vec::new();
+                credentials(text.get(value.clone()).unwrap_or_default(), &mut inner);
+                out.extend(inner.into_iter().map(|secret| Secret {
+                    range: value.start + secret.range.start..value.start + secret.range.end,
+                    ..secret
+                }));
+            } else {
+                push(out, value);
+            }
+        }
+    }
+
+    fn is_secret(&self, name: &[u8], query: bool) -> bool {
+        if name.is_empty() || name.len() > LONGEST_NAME {
+            return false;
+        }
+        let decoded;
+        let name = if memchr(b'%', name).is_some() {
+            decoded = percent_decoded(name);
+            &decoded
+        } else {
+            name
+        };
+        let same = |known: &[u8]| same_field(name, known);
+        (query && same(QUERY_ONLY.as_bytes())) || self.fields.iter().any(|known| same(known))
+    }
+}
+
+fn push(out: &mut Vec<Secret>, range: Range<usize>) {
+    if !range.is_empty() {
+        out.push(Secret::new(range, "secret"));
+    }
+}
+
+/// The quote that closes a string whose opening quote had `escapes` backslashes before it.
+fn closing_quote(text: &[u8], from: usize, escapes: usize) -> Option<usize> {
+    memchr_iter(b'"', text.get(from..)?).map(|at| from + at).find(|at| {
+        let before = text.get(from..*at).unwrap_or_default().iter().rev().take_while(|b| **b == b'\\').count();
+        if escapes == 0 { before % 2 == 0 } else { before <= escapes }
+    })
+}
+
+/// The place of the string or number that follows a colon; one without end goes to the text's end.
+fn value_after_colon(text: &[u8], from: usize) -> Option<Range<usize>> {
+    let skip = |from: usize| {
+        from + text.get(from..).unwrap_or_default().iter().take_while(|b| b.is_ascii_whitespace()).count()
+    };
+    let colon = skip(from);
+    (text.get(colon) == Some(&b':')).then_some(())?;
+    let begin = skip(colon + 1);
+    let escapes = text.get(begin..).unwrap_or_default().iter().take_while(|b| **b == b'\\').count();
+    match text.get(begin + escapes) {
+        Some(b'"') => {
+            let open = begin + escapes + 1;
+            let close = closing_quote(text, open, escapes).unwrap_or(text.len());
+            let tail = escapes.min(close - open);
+            Some(open..if close == text.len() { close } else { close - tail })
+        }
+        Some(b'0'..=b'9' | b'-') => {
+            let digits =
+                text.get(begin..)?.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+'));
+            Some(begin..begin + digits.count())
+        }
+        Some(_) => Some(begin..begin),
+        None => None,
+    }
+}
+
+/// A scheme, kept, and what follows it.
+pub(super) fn credentials(value: &[u8], out: &mut Vec<Secret>) {
+    const SCHEMES: &[&str] = &["apikey", "basic", "bearer", "digest", "hmac", "negotiate", "ntlm", "token"];
+    let scheme_end = value.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(value.len());
+    let scheme = value.get(..scheme_end).unwrap_or_default();
+    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
+    if scheme_end == value.len() && !known {
+        out.extend((!value.is_empty()).then(|| Secret::new(0..value.len(), "token")));
+        return;
+    }
+    let gap = value.get(scheme_end..).unwrap_or_default().iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
+    let begin = scheme_end + gap;
+    if begin < value.len() {
+        out.push(Secret { basic: scheme.eq_ignore_ascii_case(b"basic"), ..Secret::new(begin..value.len(), "token") });
+    }
+}
+
+/// The values of `Cookie` (RFC 6265, 4.2.1).
+pub(super) fn cookies(value: &[u8], out: &mut Vec<Secret>) {
+    let mut begin = 0;
+    for pair in value.split(|b| *b == b';') {
+        cookie(begin, pair, out);
+        begin += pair.len() + 1;
+    }
+}
+
+/// The value of `Set-Cookie`, its attributes left alone (RFC 6265, 4.1.1).
+pub(super) fn set_cookie(value: &[u8], out: &mut Vec<Secret>) {
+    cookie(0, value.split(|b| *b == b';').next().unwrap_or_default(), out);
+}
+
+fn cookie(begin: usize, pair: &[u8], out: &mut Vec<Secret>) {
+    let equals = memchr(b'=', pair).map_or(0, |at| at + 1);
+    let value = pair.get(equals..).unwrap_or_default();
+    let white = value.iter().take_while(|b| b.is_ascii_whitespace()).count();
+    let range = begin + equals + white..begin + equals + value.trim_ascii_end().len().max(white);
+    out.extend((!range.is_empty()).then(|| Secret::new(range, "cookie")));
+}
+
+fn userinfo(url: &[u8], out: &mut Vec<Secret>) {
+    let Some(scheme) = memchr::memmem::find(url, b"://") else { return };
+    let begin = scheme + 3;
+    if memchr::memchr3(b'/', b'?', b'#', url.get(..scheme).unwrap_or_default()).is_some() {
+        return;
+    }
+    let rest = url.get(begin..).unwrap_or_default();
+    let authority = rest.split(|b| matches!(b, b'/' | b'?' | b'#')).next().unwrap_or_default();
+    if let Some(at) = memchr::memrchr(b'@', authority).filter(|at| *at > 0) {
+        out.push(Secret::new(begin..begin + at, "password"));
+    }
+}
+
+/// Whether `name` is the field `known` (lower case, without `_` and `-`).
+fn same_field(name: &[u8], known: &[u8]) -> bool {
+    let mut known = known.iter();
+    for byte in name.iter().filter(|b| !matches!(b, b'_' | b'-')) {
+        if known.next() != Some(&byte.to_ascii_lowercase()) {
+            return false;
+        }
+    }
+    known.next().is_none()
+}
+
+/// Lower case, without `_` and `-`.
+fn plain(name: &[u8]) -> Vec<u8> {
+    name.iter().filter(|b| !matches!(b, b'_' | b'-')).map(u8::to_ascii_lowercase).collect()
+}
+
+fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
+    let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while let Some(byte) = bytes.get(at) {
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                out.push(high * 16 + low);
+                at += 3;
+            }
+            _ => {
+                out.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    out
+}

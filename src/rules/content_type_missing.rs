@@ -1,0 +1,46 @@
+//! `content-type-missing`: a request has a body and does not say what it is.
+//!
+//! Source: RFC 9110, 8.3: a sender that generates content SHOULD say its type. Many an API answers 400 or 415 without.
+
+use crate::model::{
+    flag::{Evidence, Flag, Severity, Subject},
+    observation::{Observation, What},
+};
+
+use super::{Known, Needs, Options, Rule, RuleInfo, words};
+
+/// See the module.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    id: "content-type-missing",
+    summary: "a request has a body, but no Content-Type, or an empty one",
+    severity: Severity::Warning,
+    needs: &[Needs::RequestHead],
+    known: Known::Before,
+    source: "RFC 9110, 8.3",
+    build: |_: &Options| Box::new(ContentTypeMissing),
+};
+
+struct ContentTypeMissing;
+
+impl Rule for ContentTypeMissing {
+    fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
+        let What::Request(exchange, _) = observation.what else { return };
+        let mut types = exchange.request.all("content-type");
+        let size = exchange.request_body.bytes;
+        if size == 0 || types.any(|value| !value.trim_ascii().is_empty()) {
+            return;
+        }
+        let how = if exchange.request.header("content-type").is_some() { "an empty" } else { "no" };
+        let (method, path) = (words::method(exchange), words::path(exchange));
+        let at = exchange.request_last_byte.unwrap_or(observation.at);
+        raise(Flag {
+            rule: INFO.id,
+            severity: INFO.severity,
+            subject: Subject::Exchange(exchange.id),
+            session: observation.session.map(|session| session.id),
+            message: format!("{method} {path} has a body of {size} bytes and {how} Content-Type"),
+            evidence: vec![Evidence::bytes(Subject::Exchange(exchange.id), exchange.request.range, at)],
+            at,
+        });
+    }
+}

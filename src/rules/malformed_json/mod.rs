@@ -1,0 +1,124 @@
+//! `malformed-json`: a request's body claims to be JSON (or looks like it) and is not.
+//!
+//! Source: RFC 8259. Measured with JMeter: a backslash in a text that also holds `${…}` is taken out (`"\\d+"` goes out
+//! as `"\d+"`), a string body is sent in the default charset (`é` as one byte), an unresolved `${x}` goes out literally.
+
+mod scan;
+
+use crate::model::{
+    exchange::Exchange,
+    flag::{Evidence, Flag, Severity, Subject},
+    http::Framing,
+    observation::{Collected, Observation, What},
+    trace::ByteRange,
+};
+
+use super::{Known, Needs, Options, Rule, RuleInfo, words};
+
+use scan::Kind;
+
+/// See the module.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    id: "malformed-json",
+    summary: "a request's body is declared as JSON, or begins like it, and cannot be parsed; or has a key twice",
+    severity: Severity::Error,
+    needs: &[Needs::RequestHead, Needs::RequestBody],
+    known: Known::Before,
+    source: "RFC 8259; the backslash and charset traps of JMeter (measured)",
+    build: |_: &Options| Box::new(MalformedJson),
+};
+
+struct MalformedJson;
+
+impl Rule for MalformedJson {
+    fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
+        if let What::Request(exchange, body) = observation.what
+            && let Some((severity, what, place)) = judge(exchange, body)
+        {
+            let at = exchange.request_last_byte.unwrap_or(observation.at);
+            let (method, path) = (words::method(exchange), words::path(exchange));
+            raise(Flag {
+                rule: INFO.id,
+                severity,
+                subject: Subject::Exchange(exchange.id),
+                session: observation.session.map(|session| session.id),
+                message: format!("{method} {path}: {what}"),
+                evidence: vec![Evidence::bytes(Subject::Exchange(exchange.id), place, at)],
+                at,
+            });
+        }
+    }
+}
+
+/// What is wrong with a request's body, and where.
+fn judge(exchange: &Exchange, body: Collected<'_>) -> Option<(Severity, String, ByteRange)> {
+    let declared = declared_as_json(exchange);
+    let size = exchange.request_body.bytes;
+    if size == 0 {
+        // A plan-wide `Content-Type` on a GET is no claim, and a body that was announced and cut off is another story.
+        let empty = declared == Some(true) && expects_body(exchange) && exchange.request_body.complete;
+        return empty.then(|| {
+            let what = "the body is empty, but declared as JSON: there is no document".to_owned();
+            (Severity::Warning, what, exchange.request.range)
+        });
+    }
+    if declared == Some(false) || encoded(exchange) || !exchange.request_body.complete {
+        return None;
+    }
+    let range = exchange.request_body.range.unwrap_or(exchange.request.range);
+    match body {
+        Collected::Not => None,
+        Collected::TooLarge(beginning) => (declared == Some(true) || looks_like_json(beginning)).then(|| {
+            let what =
+                format!("the JSON body of {size} bytes is too large to be judged ({} were read)", beginning.len());
+            (Severity::Hint, what, range)
+        }),
+        Collected::Whole(text) => {
+            if declared.is_none() && !looks_like_json(text) {
+                return None;
+            }
+            let fault = scan::check(text).err()?;
+            let severity = match fault.kind {
+                Kind::DuplicateKey | Kind::Empty => Severity::Warning,
+                Kind::TooDeep => Severity::Hint,
+                _ => Severity::Error,
+            };
+            let found = words::found(text, fault.offset);
+            Some((
+                severity,
+                format!("the JSON body is malformed: {fault}{found}"),
+                place(exchange, range, fault.offset),
+            ))
+        }
+    }
+}
+
+/// The fault's byte among the client's, where the body stands there as it is; else the whole body.
+fn place(exchange: &Exchange, range: ByteRange, offset: usize) -> ByteRange {
+    if !matches!(exchange.request_body.framing, Framing::Length(_)) {
+        return range;
+    }
+    let start = (range.start + offset as u64).min(range.end);
+    ByteRange { from: range.from, start, end: range.end }
+}
+
+/// Whether the request says that its body is JSON; `None` where it says nothing.
+fn declared_as_json(exchange: &Exchange) -> Option<bool> {
+    let value = exchange.request.header("content-type").filter(|value| !value.is_empty())?;
+    let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
+    Some(media == b"application/json" || media == b"text/json" || media.ends_with(b"+json"))
+}
+
+/// Whether the body is compressed: then its bytes are not the document.
+fn encoded(exchange: &Exchange) -> bool {
+    exchange.request.all("content-encoding").any(|value| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"))
+}
+
+fn expects_body(exchange: &Exchange) -> bool {
+    matches!(exchange.request.method(), b"POST" | b"PUT" | b"PATCH")
+}
+
+fn looks_like_json(text: &[u8]) -> bool {
+    let text = text.strip_prefix(b"\xef\xbb\xbf").unwrap_or(text);
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'['))
+}

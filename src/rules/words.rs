@@ -1,0 +1,74 @@
+//! Pieces of messages: short, and safe to print whatever the bytes are.
+
+use std::time::Duration;
+
+use crate::model::exchange::Exchange;
+
+/// What is longer is cut, with `…`.
+const LONGEST_PATH: usize = 120;
+
+/// The method.
+pub(super) fn method(exchange: &Exchange) -> String {
+    printable(exchange.request.method(), 24)
+}
+
+/// The path without its query.
+pub(super) fn path(exchange: &Exchange) -> String {
+    printable(exchange.path(), LONGEST_PATH)
+}
+
+/// `, found "\\d"`: the two characters at a fault and no more, since bodies hold secrets.
+pub(super) fn found(text: &[u8], offset: usize) -> String {
+    let at = text.get(offset..(offset + 8).min(text.len())).unwrap_or_default();
+    let shown: String = String::from_utf8_lossy(at).chars().take(2).collect();
+    if shown.is_empty() { String::new() } else { format!(", found {shown:?}") }
+}
+
+/// A duration as people say it: `37.2 ms`, `812 µs`, `2.5 s`.
+pub(super) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds >= 1.0 {
+        format!("{seconds:.1} s")
+    } else if seconds >= 0.001 {
+        format!("{:.1} ms", seconds * 1e3)
+    } else {
+        format!("{} µs", duration.as_micros())
+    }
+}
+
+fn printable(bytes: &[u8], longest: usize) -> String {
+    let text = String::from_utf8_lossy(bytes);
+    let mut shown: String =
+        text.chars().take(longest).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
+    if text.chars().nth(longest).is_some() {
+        shown.push('…');
+    }
+    shown
+}
+
+#[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_are_short() {
+        for (ns, text) in [(0, "0 µs"), (812_499, "812 µs"), (37_200_000, "37.2 ms"), (2_500_000_000, "2.5 s")] {
+            assert_eq!(duration(Duration::from_nanos(ns)), text);
+        }
+    }
+
+    #[test]
+    fn whatever_comes_is_one_short_printable_line() {
+        assert_eq!(printable(b"/a\r\n\x1b[31m\xff", 100), "/a\u{fffd}\u{fffd}\u{fffd}[31m\u{fffd}");
+        assert_eq!(printable("é".repeat(10).as_bytes(), 3), "ééé…");
+        assert_eq!(found(br"{\d}", 1), ", found \"\\\\d\"");
+        assert_eq!(found(b"{", 1), "");
+    }
+}
