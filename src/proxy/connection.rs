@@ -196,7 +196,7 @@ async fn first_bytes(trace: &Trace<'_>, client: &mut Leg, head: &mut Vec<u8>) ->
         let end = match read {
             Ok(Ok(0)) => End { by: Closer::Client, how: Ending::Fin, error: None },
             Ok(Ok(_)) => {
-                begin.get_or_insert(at(client.stamp()));
+                begin = begin.or_else(|| Some(at(client.stamp())));
                 continue;
             }
             Ok(Err(error)) => End::client(error.into()),

@@ -1,5 +1,14 @@
 //! Each path through the proxy, with raw bytes on both sides: what arrives, what is answered, what the trace says.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
 use std::time::Duration;
 
 use firstframe::{

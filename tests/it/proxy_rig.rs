@@ -1,5 +1,14 @@
 //! A proxy on a port of its own with its trace, origins with certificates of a test CA, and clients that trust ours.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
 use std::{
     net::SocketAddr,
     sync::{Arc, LazyLock},

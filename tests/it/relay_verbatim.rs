@@ -1,5 +1,14 @@
 //! What goes in comes out: both sides' bytes, whatever they are and however they are cut, and each way of ending.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
 use std::time::Duration;
 
 use firstframe::model::{

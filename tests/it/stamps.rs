@@ -1,5 +1,14 @@
 //! Stamps: `arrived` is an upper bound of the arrival that is never before the write that caused it.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    reason = "tests"
+)]
+
 use firstframe::model::{
     Side, Timestamp,
     trace::{Chunk, Fact, Written},
