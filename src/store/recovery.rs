@@ -109,7 +109,7 @@ pub fn verify(dir: &CaptureDir) -> Result<Report, Error> {
 
 /// What a segment is sealed with, if it is.
 pub fn seal_of(dir: &CaptureDir, number: u64) -> Result<Option<Seal>, Error> {
-    let Some(mut segment) = OpenSegment::open(dir, number, 0)? else { return Ok(None) };
+    let Some((mut segment, _)) = OpenSegment::open(dir, number, 0, OnDamage::Skip)? else { return Ok(None) };
     loop {
         match segment.step() {
             Ok(Step::Record(..)) => {}
@@ -140,19 +140,14 @@ fn verify_segment(
         damaged: Vec::new(),
         torn_tail_bytes: 0,
     };
-    let mut segment = match OpenSegment::open(dir, number, 0) {
-        Ok(Some(segment)) => segment,
+    let Some((mut segment, damaged)) = OpenSegment::open(dir, number, 0, OnDamage::Skip)? else {
         // Retention took it in between.
-        Ok(None) => return Ok(report),
-        Err(Error::Damaged { damage, .. }) => {
-            report.header_ok = false;
-            report.damaged.push(DamagedRange { segment: number, start: 0, end: report.bytes, damage });
-            return Ok(report);
-        }
-        Err(error) => return Err(error),
+        return Ok(report);
     };
-    report.header_ok = segment.header().number == number && segment.header().capture == dir.meta().id.0;
-    report.chain_ok = previous.map(|previous| previous == segment.header().previous);
+    report.damaged.extend(damaged);
+    let header = segment.header();
+    report.header_ok = header.is_some_and(|header| header.number == number && header.capture == dir.meta().id.0);
+    report.chain_ok = previous.zip(header).map(|(previous, header)| previous == header.previous);
     let mut seal_at = 0;
     loop {
         match segment.step() {

@@ -43,6 +43,7 @@ pub struct SegmentWriter {
     /// Sealed, but not yet known to be on the disk.
     unsynced: Vec<(PathBuf, File)>,
     last_sync: Timestamp,
+    appended: u64,
 }
 
 /// The segment that is being written.
@@ -79,13 +80,15 @@ impl SegmentWriter {
             previous: previous.unwrap_or_default(),
             unsynced: Vec::new(),
             last_sync: Timestamp(0),
+            appended: 0,
         };
         writer.segment()?;
         Ok(writer)
     }
 
-    /// Appends whole records, with one `write` per segment that they go to: one, but for rotation. After an error none
-    /// of the records of the last `write` are on disk; [`Self::position`] tells how far it came.
+    /// Appends whole records, with one `write` per segment that they go to: one, but for rotation. After an error some
+    /// of the records may have been taken; [`Self::appended`] tells how many bytes of them, and the rest can be tried
+    /// again.
     pub fn append(&mut self, records: &[u8]) -> Result<(), Error> {
         let mut rest = records;
         while !rest.is_empty() {
@@ -98,13 +101,25 @@ impl SegmentWriter {
                 Err(damage) => return Err(Error::NotRecords { path: segment.path.clone(), damage }),
             };
             let (now, later) = rest.split_at_checked(fits).unwrap_or((rest, &[]));
-            segment.write(now, count)?;
-            rest = later;
-            if !rest.is_empty() || segment.bytes >= limit {
+            if count > 0 {
+                segment.write(now, count)?;
+                self.appended += now.len() as u64;
+                rest = later;
+            }
+            if !rest.is_empty() {
                 self.seal()?;
             }
         }
+        if self.segment.as_ref().is_some_and(|segment| segment.bytes >= self.options.segment_bytes) {
+            // The records are safe; if this fails, the next ones will say so.
+            let _ = self.seal();
+        }
         Ok(())
+    }
+
+    /// How many bytes of records were appended since this writer was made, seals not counted.
+    pub fn appended(&self) -> u64 {
+        self.appended
     }
 
     /// Seals the present segment; the next record begins another one. Nothing happens where none was begun.

@@ -1,11 +1,14 @@
 //! The integration tests: one binary, real sockets, real clients.
 
 mod absolute_form;
+mod architecture;
 mod http1_oracle;
+mod reading;
 mod recording;
 mod inspector;
 mod rules_corpus;
 mod jmeter;
+mod store_recovery;
 mod support;
 
 mod proxy_paths;
