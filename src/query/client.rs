@@ -94,7 +94,8 @@ impl Client {
         Ok(row)
     }
 
-    /// Rows as they become final, until the capture stops, `each` breaks or `stop` is ready.
+    /// Rows as they become final, until the capture stops, `each` breaks or `stop` is ready. `subscribed` is called once
+    /// nothing is missed any more.
     ///
     /// # Errors
     /// As [`Self::list`], and what `each` fails with.
@@ -102,6 +103,7 @@ impl Client {
         &self,
         kinds: &str,
         filter: Option<&Filter>,
+        subscribed: impl FnOnce(),
         stop: impl Future<Output = ()>,
         each: &mut dyn FnMut(LiveMessage) -> Result<ControlFlow<()>, Error>,
     ) -> Result<Ended, Error> {
@@ -111,6 +113,7 @@ impl Client {
             let uri = format!("ws://capture{}", request.to_uri());
             let connected = tokio_tungstenite::client_async(uri, stream).await;
             let (mut socket, _) = connected.map_err(|error| self.refused(error))?;
+            subscribed();
             let mut stop = std::pin::pin!(stop);
             loop {
                 let message = tokio::select! {

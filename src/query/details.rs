@@ -236,6 +236,10 @@ struct Read {
 fn beginning(capture: &Capture, id: ExchangeId, part: Part) -> Result<Read, Error> {
     let mut bytes = Vec::new();
     let copied = capture.raw(Subject::Exchange(id), part, Some(READ), &mut bytes)?;
+    // What comes behind a hole would be taken for its continuation.
+    if let Some(first) = copied.missing.first() {
+        bytes.truncate(usize::try_from(first.after).unwrap_or(usize::MAX));
+    }
     Ok(Read { bytes, missing: copied.missing.into_iter().map(|missing| missing.to_string()).collect() })
 }
 
