@@ -7,9 +7,9 @@ mod http1_oracle;
 mod reading;
 mod recording;
 mod inspector;
-mod rules_corpus;
 mod jmeter;
 mod store_recovery;
+mod rules_corpus;
 mod support;
 
 mod proxy_paths;
