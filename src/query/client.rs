@@ -32,6 +32,9 @@ pub struct Client {
     runtime: Runtime,
 }
 
+/// Takes pieces of an answer; `Break` ends it.
+type Pieces<'p> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + 'p;
+
 /// What ended a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -137,11 +140,7 @@ impl Client {
     }
 
     /// The lines of an answer.
-    fn lines(
-        &self,
-        request: &Request,
-        each: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<(), Error> {
+    fn lines(&self, request: &Request, each: &mut Pieces<'_>) -> Result<(), Error> {
         let mut pending: Vec<u8> = Vec::new();
         self.get(request, &mut |bytes| {
             pending.extend_from_slice(bytes);
@@ -162,11 +161,7 @@ impl Client {
     }
 
     /// Asks and hands out the answer's bytes as they come.
-    fn get(
-        &self,
-        request: &Request,
-        each: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<(), Error> {
+    fn get(&self, request: &Request, each: &mut Pieces<'_>) -> Result<(), Error> {
         self.runtime.block_on(async {
             let (mut sender, connection) =
                 http1::handshake(TokioIo::new(self.stream()?)).await.map_err(|error| self.broken(&error))?;

@@ -17,10 +17,15 @@ use firstframe::{
     cli::render::{self, rows, style::Look, table::Table},
     clock::Clock,
     inspect,
-    model::{WallAnchor, flag::Subject, rows::Row, trace::TraceEvent},
+    model::{
+        Side, WallAnchor,
+        flag::Subject,
+        rows::Row,
+        trace::{ByteRange, Closer, Ending, Fact, RewriteKind, Rewritten, TraceEvent},
+    },
     profile::Profile,
     query::{About, Capture, Error, Filter, Kind, Part, Query, Secrets, Standing, gather, wire},
-    record::{self, Inspection, Options, Recorder},
+    record::{self, Inspection, Options, Recorder, Tap},
     rules,
     store::{CaptureDir, CaptureMeta, SegmentWriter, State, format, segment_writer},
 };
@@ -38,24 +43,45 @@ fn inspection() -> Inspection {
 
 /// Writes the scenario as segments of about that size. Sealed and clean, or as a killed recorder leaves it.
 fn write(captures: &Path, segment_bytes: u64, sealed: bool) -> PathBuf {
-    let anchor = WallAnchor { unix_ns: 1_795_371_955_123_456_789 };
-    let meta = CaptureMeta::new(anchor, serde_json::json!({}), None);
-    let mut dir = CaptureDir::create(captures, Some("one"), meta).unwrap();
-    let options = segment_writer::Options { segment_bytes, ..segment_writer::Options::default() };
-    let mut writer = SegmentWriter::create(&dir, &options).unwrap();
-    let mut put = |connection, fact: firstframe::model::trace::Fact<'_>| {
-        let mut record = Vec::new();
-        format::encode(&TraceEvent { connection, fact }, &mut record);
-        writer.append(&record).unwrap();
-    };
-    let mut script = Script::new(&mut put);
-    scenario::play(&mut script);
+    let (mut dir, mut writer) = create(captures, segment_bytes);
+    record_with(&mut writer, |script| {
+        scenario::play(script);
+        if sealed {
+            scenario::end(script);
+        }
+    });
     if sealed {
-        scenario::end(&mut script);
         writer.seal().unwrap();
         dir.set_state(State::Clean).unwrap();
     }
     dir.path().to_owned()
+}
+
+/// A capture that holds something else, and is over.
+fn write_with(captures: &Path, segment_bytes: u64, play: impl FnOnce(&mut Script<'_>)) -> PathBuf {
+    let (mut dir, mut writer) = create(captures, segment_bytes);
+    record_with(&mut writer, play);
+    writer.seal().unwrap();
+    dir.set_state(State::Clean).unwrap();
+    dir.path().to_owned()
+}
+
+fn create(captures: &Path, segment_bytes: u64) -> (CaptureDir, SegmentWriter) {
+    let anchor = WallAnchor { unix_ns: 1_795_371_955_123_456_789 };
+    let meta = CaptureMeta::new(anchor, serde_json::json!({}), None);
+    let dir = CaptureDir::create(captures, Some("one"), meta).unwrap();
+    let options = segment_writer::Options { segment_bytes, ..segment_writer::Options::default() };
+    let writer = SegmentWriter::create(&dir, &options).unwrap();
+    (dir, writer)
+}
+
+fn record_with(writer: &mut SegmentWriter, play: impl FnOnce(&mut Script<'_>)) {
+    let mut put = |connection, fact: Fact<'_>| {
+        let mut record = Vec::new();
+        format::encode(&TraceEvent { connection, fact }, &mut record);
+        writer.append(&record).unwrap();
+    };
+    play(&mut Script::new(&mut put));
 }
 
 /// A capture that is over, with its tables.
@@ -230,6 +256,42 @@ fn raw_bytes_are_exact() {
 }
 
 #[test]
+fn what_the_server_got_does_not_depend_on_how_the_bytes_were_cut() {
+    let head = "GET https://api.test/a HTTP/1.1\r\nX-JM-Thread: 1\r\nHost: api.test\r\n\r\n";
+    let change = |from: &str, to: &str| {
+        let start = head.find(from).unwrap() as u64;
+        (ByteRange { from: Side::Client, start, end: start + from.len() as u64 }, to.to_owned())
+    };
+    let changes = [
+        (RewriteKind::AbsoluteForm, change("https://api.test/a", "/a")),
+        (RewriteKind::IdentityHeader, change("X-JM-Thread: 1\r\n", "")),
+        (RewriteKind::Host, change("api.test\r\n\r\n", "other.test\r\n\r\n")),
+    ];
+    for size in [1, 2, 3, 5, 7, 16, 20, 33, 100] {
+        let captures = tempfile::tempdir().unwrap();
+        let path = write_with(captures.path(), 400, |script| {
+            script.open_tunnel(1, "api.test:443");
+            let pieces: Vec<&[u8]> = head.as_bytes().chunks(size).collect();
+            for (index, piece) in pieces.iter().enumerate() {
+                script.say(1, Side::Client, piece);
+                // The facts stand behind the first byte, and somewhere among the others.
+                if index == (pieces.len() - 1) * size % 3 / 2 {
+                    for (kind, (range, with)) in &changes {
+                        script.fact(1, Fact::Rewritten(Rewritten { range: *range, kind: *kind }, with.as_bytes()));
+                    }
+                }
+            }
+            script.say(1, Side::Server, b"HTTP/1.1 204 No Content\r\n\r\n");
+            script.close(1, Closer::Client, Ending::Fin);
+        });
+        let capture = open(&path);
+        assert_eq!(raw(&capture, "x1", Part::Request).0, head.as_bytes(), "in pieces of {size}");
+        let sent = String::from_utf8(raw(&capture, "x1", Part::RequestSent).0).unwrap();
+        assert_eq!(sent, "GET /a HTTP/1.1\r\nHost: other.test\r\n\r\n", "in pieces of {size}");
+    }
+}
+
+#[test]
 fn secrets_stay_in_unless_asked_for() {
     let captures = tempfile::tempdir().unwrap();
     let capture = open(&finished(captures.path(), 700));
@@ -361,13 +423,12 @@ fn what_retention_dropped_is_told() {
     assert!(missing[0].contains("dropped by retention"), "{missing:?}");
 }
 
-#[test]
-fn a_running_capture_answers_through_its_recorder() {
-    let captures = tempfile::tempdir().unwrap();
+/// A recorder with its socket.
+fn start(captures: &Path) -> (tokio::runtime::Runtime, Tap, Recorder, api::Server) {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let clock = Clock::start();
     let meta = CaptureMeta::new(clock.anchor(), serde_json::json!({}), None);
-    let dir = CaptureDir::create(captures.path(), Some("one"), meta).unwrap();
+    let dir = CaptureDir::create(captures, Some("one"), meta).unwrap();
     let path = dir.path().to_owned();
     let mut options = Options::default();
     options.segments.segment_bytes = 700;
@@ -375,7 +436,15 @@ fn a_running_capture_answers_through_its_recorder() {
     let server = runtime.block_on(async {
         api::Server::start(&CaptureDir::open(&path).unwrap(), recorder.index(), inspection().inspector).unwrap()
     });
-    let mut put = |connection, fact: firstframe::model::trace::Fact<'_>| tap.record(connection, fact);
+    (runtime, tap, recorder, server)
+}
+
+#[test]
+fn a_running_capture_answers_through_its_recorder() {
+    let captures = tempfile::tempdir().unwrap();
+    let (runtime, tap, recorder, server) = start(captures.path());
+    let path = captures.path().join("one");
+    let mut put = |connection, fact: Fact<'_>| tap.record(connection, fact);
     let mut script = Script::new(&mut put);
     scenario::play(&mut script);
 
@@ -516,6 +585,59 @@ fn the_program_reads_a_finished_capture() {
     let (code, out, _) = run(&["verify"]);
     assert_eq!(code, 1);
     assert!(out.contains("segment 000002"), "{out}");
+}
+
+#[test]
+fn tail_follows_a_running_capture_until_it_stops() {
+    use std::{
+        io::{BufRead as _, BufReader, Read as _},
+        process::{Command, Stdio},
+        sync::mpsc,
+        time::Duration,
+    };
+    let captures = tempfile::tempdir().unwrap();
+    let (runtime, tap, recorder, server) = start(captures.path());
+    let mut child = Command::new(assert_cmd::cargo::cargo_bin("firstframe"))
+        .arg("-w")
+        .arg(captures.path())
+        .args(["tail", "--json", "--filter", "method=GET"])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let stdout = child.stdout.take().unwrap();
+    let (send, lines) = mpsc::channel();
+    let reader = thread::spawn(move || {
+        BufReader::new(stdout).lines().try_for_each(|line| send.send(line.unwrap()).map_err(|_| ())).unwrap();
+    });
+    let mut put = |connection, fact: Fact<'_>| tap.record(connection, fact);
+    let mut script = Script::new(&mut put);
+    // It subscribes at some moment: something happens until it has seen something.
+    let mut connections = 0;
+    let first = loop {
+        connections += 1;
+        script.open_tunnel(connections, "api.test:443");
+        script.say(connections, Side::Client, b"GET /seen HTTP/1.1\r\nHost: api.test\r\n\r\n");
+        script.say(connections, Side::Server, b"HTTP/1.1 204 No Content\r\n\r\n");
+        script.say(connections, Side::Client, b"PUT /unseen HTTP/1.1\r\nHost: api.test\r\nContent-Length: 0\r\n\r\n");
+        script.say(connections, Side::Server, b"HTTP/1.1 204 No Content\r\n\r\n");
+        script.close(connections, Closer::Client, Ending::Fin);
+        if let Ok(line) = lines.recv_timeout(Duration::from_millis(20)) {
+            break line;
+        }
+    };
+    drop(script);
+    recorder.stop().unwrap();
+    runtime.block_on(server.stop());
+    reader.join().unwrap();
+    assert_eq!(child.wait().unwrap().code(), Some(0), "it ends with the capture");
+    let mut said = String::new();
+    child.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(said, "");
+    for line in std::iter::once(first).chain(lines.try_iter()) {
+        let row: Value = serde_json::from_str(&line).unwrap();
+        assert_eq!((&row["target"], &row["status"]), (&Value::from("/seen"), &Value::from(204)));
+    }
 }
 
 #[cfg(unix)]

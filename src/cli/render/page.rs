@@ -83,12 +83,12 @@ impl Page {
     }
 
     /// A table, indented.
-    pub(super) fn table(&mut self, columns: &'static [Column], rows: impl Iterator<Item = Vec<Cell>>) {
+    pub(super) fn table(&mut self, columns: &'static [Column], mut rows: impl Iterator<Item = Vec<Cell>>) {
         let mut out = Vec::new();
         let look = Look { width: self.look.width.saturating_sub(INDENT), ..self.look };
         let mut table = Table::new(columns, look, &mut out);
         // Writing to memory does not fail.
-        let _ = rows.map(|row| table.row(row)).collect::<Result<(), _>>();
+        let _ = rows.try_for_each(|row| table.row(row));
         let _ = table.flush();
         for line in String::from_utf8_lossy(&out).lines() {
             let _ = writeln!(self.out, "{:INDENT$}{line}", "");
