@@ -19,7 +19,7 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    query::{Filter, wire::LiveMessage},
+    query::{Filter, filter::RowRef, wire::LiveMessage},
     record::{Index, Kinds, Message, Status, Subscription},
 };
 
@@ -82,7 +82,7 @@ pub(super) async fn run(watch: Watch, holder: &Holder) {
     loop {
         let text = tokio::select! {
             message = subscription.next() => match message {
-                Some(Message::Row(row)) if watch.filter.as_ref().is_some_and(|filter| !filter.matches(&row)) => continue,
+                Some(Message::Row(row)) if watch.filter.as_ref().is_some_and(|filter| !filter.matches(&RowRef::from(&*row))) => continue,
                 Some(Message::Row(row)) => LiveMessage::Row((*row).clone()).to_json(),
                 Some(Message::Lost(rows)) => LiveMessage::Lost(rows).to_json(),
                 None => break,

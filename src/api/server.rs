@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    inspect,
     query::{self, Shelf, wire},
     record::{Index, Status, socket},
     shutdown::{self, Shutdown, Trigger},
@@ -33,7 +34,7 @@ use super::{
 pub(super) struct Holder {
     dir: CaptureDir,
     pub(super) index: Arc<Index>,
-    key: [u8; 32],
+    redaction: inspect::Options,
 }
 
 /// The socket of a running capture.
@@ -59,19 +60,20 @@ pub(super) struct Refusal {
 }
 
 impl Server {
-    /// Listens in the capture's folder, whose lock this process must hold. `key` is the captures folder's redaction key.
+    /// Listens in the capture's folder, whose lock this process must hold. `redaction` says what is
+    /// secret, and with which key fingerprints are made.
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Where the socket cannot be made.
-    pub fn start(dir: &CaptureDir, index: Arc<Index>, key: [u8; 32]) -> Result<Self, Error> {
+    pub fn start(dir: &CaptureDir, index: Arc<Index>, redaction: inspect::Options) -> Result<Self, Error> {
         let path = dir.socket_path();
         let listener = socket::bind(&path)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .and_then(UnixListener::from_std)
             .map_err(|source| Error { path: path.clone(), source })?;
         let (stop, stopped) = shutdown::channel();
-        let holder = Arc::new(Holder { dir: dir.clone(), index, key });
+        let holder = Arc::new(Holder { dir: dir.clone(), index, redaction });
         let accepting = tokio::spawn(accept(listener, holder, stopped));
         Ok(Self { path, stop, accepting })
     }
@@ -152,7 +154,7 @@ async fn route(
     };
     stream(content_type, move |out| {
         let rows = holder.index.snapshot();
-        wire::answer(Shelf { dir: &holder.dir, rows: &rows, key: holder.key }, &asked, out)
+        wire::answer(Shelf { dir: &holder.dir, rows: &rows, redaction: &holder.redaction }, &asked, out)
     })
     .await
 }

@@ -85,14 +85,17 @@ impl Sealing {
     /// Drops oldest segments where retention says so. The last one that went.
     pub(super) fn retire(&mut self) -> Option<u64> {
         let To::Disk { catalogue, retention: Some((options, tap)) } = &self.to else { return None };
-        let upto = retention::due(&self.dir, options, self.finished, clock::wall_unix_ns()).unwrap_or_else(|error| {
-            tracing::warn!("retention cannot tell what is due: {error}");
-            None
-        })?;
+        let upto =
+            retention::due(&self.dir, options, self.finished, clock::wall_unix_ns()).unwrap_or_else(|error| {
+                tracing::warn!("retention cannot tell what is due: {error}");
+                None
+            })?;
         let state = match states::read(&self.dir, upto + 1) {
             Ok(state) => state,
             Err(error) => {
-                tracing::warn!("segments up to {upto} are due but stay, the state behind them is not to be had: {error}");
+                tracing::warn!(
+                    "segments up to {upto} are due but stay, the state behind them is not to be had: {error}"
+                );
                 return None;
             }
         };

@@ -445,7 +445,8 @@ fn a_full_disk_leaves_traffic_alone_and_the_capture_says_from_where() {
         // In blocks of 512 bytes; the tables and the catalogue stay below.
         let status = child(mode, captures.path(), "trap '' XFSZ; ulimit -f 4096;").wait().unwrap();
         assert!(status.success(), "{mode}");
-        let summary: Summary = serde_json::from_slice(&fs::read(captures.path().join("summary.json")).unwrap()).unwrap();
+        let summary: Summary =
+            serde_json::from_slice(&fs::read(captures.path().join("summary.json")).unwrap()).unwrap();
         let failure = summary.failure.unwrap();
         assert!(!summary.complete && failure.why.contains("000001.seg"), "{}", failure.why);
         let dir = CaptureDir::open(&captures.path().join("test")).unwrap();
