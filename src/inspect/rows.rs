@@ -4,7 +4,7 @@ use crate::{
     model::{
         ExchangeId, SessionId, Timestamp,
         connection::Connection,
-        exchange::{Change, Exchange},
+        exchange::{Change, Exchange, origin_form},
         flag::Flag,
         http::{Body, Head},
         rows::{
@@ -97,7 +97,7 @@ pub(super) fn exchange(
         response_first_byte_ns: exchange.response_first_byte,
         response_last_byte_ns: exchange.response_last_byte,
         proxy_made: exchange.proxy_made.is_some(),
-        rewritten: exchange.rewritten.iter().map(|change| rewritten(change, redactor)).collect(),
+        rewritten: exchange.rewritten.iter().map(|change| rewritten(exchange, change, redactor)).collect(),
         websocket: exchange.websocket.as_ref().map(socket),
         flags: Vec::new(),
         offsets: offsets(exchange),
@@ -192,18 +192,22 @@ fn offsets(exchange: &Exchange) -> Offsets {
     Offsets { request_start, request_head_end, request_end, response_start, response_head_end, response_end }
 }
 
-fn rewritten(change: &Change, redactor: &mut Redactor) -> RewrittenRow {
+fn rewritten(exchange: &Exchange, change: &Change, redactor: &mut Redactor) -> RewrittenRow {
     let kind = match change.kind() {
         RewriteKind::AbsoluteForm => "absolute-form",
         RewriteKind::Host => "host",
         RewriteKind::IdentityHeader => "identity-header",
         RewriteKind::ProxyHeader => "proxy-header",
     };
-    let mut show = |bytes: &[u8]| match change.kind() {
-        RewriteKind::AbsoluteForm => redactor.target(bytes),
-        _ => lines(bytes, redactor),
+    let (from, to) = match change.kind() {
+        // The relay takes out the scheme and the authority; what a reader compares are the targets.
+        RewriteKind::AbsoluteForm => {
+            let target = exchange.request.target();
+            (redactor.target(target), redactor.target(origin_form(target)))
+        }
+        _ => (lines(&change.was, redactor), lines(&change.became, redactor)),
     };
-    RewrittenRow { kind: kind.to_owned(), from: show(&change.was), to: show(&change.became) }
+    RewrittenRow { kind: kind.to_owned(), from, to }
 }
 
 /// Header lines as they may be shown, without the last one's end.
