@@ -38,7 +38,7 @@ fn row(exchange: &Exchange) -> ExchangeRow {
         authority: exchange.authority.clone(),
         path: text(exchange.path()),
         http: text(request.request_version()),
-        request_headers: request.headers().map(|(name, value)| [text(name), text(value)]).collect(),
+        request_headers: request.headers().map(|(name, value)| (text(name), text(value))).collect(),
         request_body_bytes: exchange.request_body.bytes,
         status: None,
         reason: None,

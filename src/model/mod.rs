@@ -9,6 +9,7 @@ pub mod anomaly;
 pub mod connection;
 pub mod exchange;
 pub mod flag;
+pub mod headers;
 pub mod http;
 pub mod id;
 pub mod observation;

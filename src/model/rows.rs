@@ -4,7 +4,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{ConnectionId, ExchangeId, FrameId, SessionId, Side, Timestamp};
+use super::{ConnectionId, ExchangeId, FrameId, SessionId, Side, Timestamp, headers::Headers};
 
 /// Where a row's facts lie in the segments, for readers that want its bytes. Not part of the JSON.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -116,11 +116,11 @@ pub struct ExchangeRow {
     pub authority: String,
     pub path: String,
     pub http: String,
-    pub request_headers: Vec<[String; 2]>,
+    pub request_headers: Headers,
     pub request_body_bytes: u64,
     pub status: Option<u16>,
     pub reason: Option<String>,
-    pub response_headers: Option<Vec<[String; 2]>>,
+    pub response_headers: Option<Headers>,
     pub response_body_bytes: Option<u64>,
     pub request_first_byte_ns: Timestamp,
     pub request_last_byte_ns: Option<Timestamp>,

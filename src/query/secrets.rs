@@ -5,6 +5,7 @@ use crate::{
     decode::http1::head::{self, Kind},
     model::{
         Side,
+        headers::Headers,
         http::Head,
         rows::{ExchangeRow, Extent},
         trace::ByteRange,
@@ -66,6 +67,6 @@ fn path(head: &Head) -> String {
     text(target.split(|byte| *byte == b'?').next().unwrap_or_default())
 }
 
-fn headers(head: &Head) -> Vec<[String; 2]> {
-    head.headers().map(|(name, value)| [text(name), text(value)]).collect()
+fn headers(head: &Head) -> Headers {
+    head.headers().map(|(name, value)| (text(name), text(value))).collect()
 }

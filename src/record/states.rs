@@ -27,9 +27,10 @@ pub(super) fn write(dir: &CaptureDir, segment: u64, state: &Value) -> io::Result
     let path = path(dir, segment);
     let temporary = path.with_extension("tmp");
     let file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-    let mut out = GzEncoder::new(io::BufWriter::new(file), Compression::fast());
-    serde_json::to_writer(&mut out, state)?;
-    out.finish()?.flush()?;
+    // In one piece: the encoder does work for each write, and JSON comes in very small ones.
+    let mut out = GzEncoder::new(file, Compression::fast());
+    out.write_all(&serde_json::to_vec(state)?)?;
+    out.finish()?;
     fs::rename(&temporary, path)
 }
 

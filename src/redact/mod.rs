@@ -11,7 +11,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::http::Head;
+use crate::model::{headers::Headers, http::Head};
 
 use places::{Place, Secret};
 use seen::Seen;
@@ -121,8 +121,19 @@ impl Redactor {
     }
 
     /// A head's names and values as they may be shown.
-    pub fn headers(&mut self, head: &Head) -> Vec<[String; 2]> {
-        head.headers().map(|(name, value)| [lossy(name), self.header(name, value)]).collect()
+    pub fn headers(&mut self, head: &Head) -> Headers {
+        let mut headers = Headers::with_capacity(head.fields.len(), head.raw.len());
+        for (name, value) in head.headers() {
+            let plain = matches!(self.places.header(name), Place::Plain) && !self.seen.any_in(value);
+            headers.push_with(
+                |text| text.push_str(&String::from_utf8_lossy(name)),
+                |text| match plain {
+                    true => text.push_str(&String::from_utf8_lossy(value)),
+                    false => text.push_str(&self.header(name, value)),
+                },
+            );
+        }
+        headers
     }
 
     /// Takes a value for a secret from now on, wherever it stands.

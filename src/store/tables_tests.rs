@@ -6,6 +6,7 @@ use super::*;
 use crate::{
     model::{
         ConnectionId, ExchangeId, FrameId, SessionId, Side, Timestamp, WallAnchor,
+        headers::Headers,
         rows::{EvidenceRow, Extent, Offsets, Phase, Phases, Position, RewrittenRow, SocketRow},
     },
     store::CaptureMeta,
@@ -71,8 +72,8 @@ prop_compose! {
     }
 }
 
-fn headers() -> impl Strategy<Value = Vec<[String; 2]>> {
-    vec((text(), text()).prop_map(|(name, value)| [name, value]), 0..3)
+fn headers() -> impl Strategy<Value = Headers> {
+    vec((text(), text()), 0..3).prop_map(|pairs| pairs.into_iter().collect())
 }
 
 prop_compose! {

@@ -146,7 +146,7 @@ impl Test {
             Value::Made(text) => passes(text.as_bytes()),
             Value::List(texts) => texts.iter().any(|text| passes(text.as_bytes())),
             Value::Headers(both) => {
-                both.iter().flat_map(|headers| headers.iter()).any(|[name, value]| match &self.header {
+                both.iter().flatten().flat_map(|headers| headers.iter()).any(|(name, value)| match &self.header {
                     Some(header) => name.eq_ignore_ascii_case(header) && passes(value.as_bytes()),
                     None => passes(format!("{name}: {value}").as_bytes()),
                 })

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 use super::{Joined, RowKind, RowRef};
 use crate::model::{
     Timestamp,
+    headers::Headers,
     rows::{ConnectionRow, ExchangeRow, FrameRow, Phase},
     websocket::opcode,
 };
@@ -59,7 +60,7 @@ pub(super) enum Value<'a> {
     Text(&'a str),
     Made(String),
     List(&'a [String]),
-    Headers([&'a [[String; 2]]; 2]),
+    Headers([Option<&'a Headers>; 2]),
     Body { size: Option<u64>, content: [Option<&'a [u8]>; 2] },
 }
 
@@ -314,12 +315,12 @@ fields! {
     "http" [] of [Exchange] Text: "the request's HTTP version: 1.1"
         => |view| view.of_exchange(|row| Value::Text(&row.http));
     "header" ["request-header", "request-headers"] of [Exchange] Header: "the request's headers; without .NAME whole lines"
-        => |view| view.of_exchange(|row| Value::Headers([&row.request_headers, &[]]));
+        => |view| view.of_exchange(|row| Value::Headers([Some(&row.request_headers), None]));
     "response-header" ["response-headers"] of [Exchange] Header: "the response's headers"
-        => |view| view.of_exchange(|row| Value::Headers([&[], row.response_headers.as_deref().unwrap_or_default()]));
+        => |view| view.of_exchange(|row| Value::Headers([None, row.response_headers.as_ref()]));
     "any-header" [] of [Exchange] Header: "the request's and the response's headers"
         => |view| view.of_exchange(|row| {
-            Value::Headers([&row.request_headers, row.response_headers.as_deref().unwrap_or_default()])
+            Value::Headers([Some(&row.request_headers), row.response_headers.as_ref()])
         });
     "request-body" ["request-body-bytes"] of [Exchange] Body reads Bodies: "the request's body"
         => |view| view.of_exchange(|row| {

@@ -52,16 +52,18 @@ fn exchange() -> ExchangeRow {
         authority: "api.test:443".into(),
         path: "/api/v2/recordings/abc".into(),
         http: "1.1".into(),
-        request_headers: vec![
-            ["Host".into(), "api.test".into()],
-            ["Content-Type".into(), "application/json".into()],
-            ["X-Tag".into(), "one".into()],
-            ["X-Tag".into(), "two".into()],
-        ],
+        request_headers: [
+            ("Host", "api.test"),
+            ("Content-Type", "application/json"),
+            ("X-Tag", "one"),
+            ("X-Tag", "two"),
+        ]
+        .into_iter()
+        .collect(),
         request_body_bytes: 1500,
         status: Some(400),
         reason: Some("Bad Request".into()),
-        response_headers: Some(vec![["Content-Type".into(), "text/html".into()]]),
+        response_headers: Some([("Content-Type", "text/html")].into_iter().collect()),
         response_body_bytes: Some(20),
         request_first_byte_ns: Timestamp(1000 * MS),
         request_last_byte_ns: Some(Timestamp(1010 * MS)),

@@ -2,6 +2,7 @@
 
 use crate::model::{
     ConnectionId, ExchangeId, SessionId, Timestamp,
+    headers::Headers,
     rows::{ExchangeRow, Extent, Offsets, SocketRow},
 };
 
@@ -118,7 +119,7 @@ impl Table for ExchangeRow {
             authority: String::new(),
             path: String::new(),
             http: String::new(),
-            request_headers: Vec::new(),
+            request_headers: Headers::default(),
             request_body_bytes: 0,
             status: None,
             reason: None,
