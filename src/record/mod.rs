@@ -7,7 +7,8 @@
 //!
 //! - [`tap`], [`queue`]: facts become records in one buffer, bounded; no wake-up per record.
 //! - [`writer`], [`flusher`]: drain, append, publish; the disk's slowness stays with the flusher.
-//! - [`fold`], [`work`], [`sealing`]: inspect, flag, collect; tables, catalogue and retention at each segment's end.
+//! - [`fold`], [`work`], [`sealing`]: inspect, flag, collect; tables, catalogue and retention ([`trail`]) at each
+//!   segment's end; [`indexed`] says which are complete.
 //! - [`indexer`], [`index`]: follow the segments behind the writer, and answer readers.
 //! - [`reindex`]: the same work over what is on disk. [`socket`]: where readers knock.
 //! - [`live`]: the fan-out. [`summary`]: what it adds up to.
@@ -18,6 +19,7 @@
 mod flusher;
 mod fold;
 mod index;
+mod indexed;
 mod indexer;
 mod live;
 mod progress;
@@ -25,9 +27,9 @@ mod queue;
 mod reindex;
 mod sealing;
 pub mod socket;
-mod states;
 mod summary;
 mod tap;
+mod trail;
 mod work;
 mod writer;
 
@@ -197,7 +199,12 @@ impl Recorder {
         let (trigger, failed) = shutdown::channel();
         let flusher = Arc::new(flusher::Flusher::new());
 
-        let sealing = sealing::Sealing::live(dir.clone(), options.retention, tap.clone());
+        let retention = sealing::Retention {
+            options: options.retention.within_free_space(&dir)?,
+            trail: trail::Trail::new(dir.clone(), inspection.inspector.clone(), segments.position().segment),
+            tap: tap.clone(),
+        };
+        let sealing = sealing::Sealing::disk(dir.clone(), Some(retention));
         let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));
         let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing)?;
         let indexer = spawn("indexer", move || indexer.run())?;
