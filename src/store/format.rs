@@ -85,7 +85,8 @@ impl Header {
 
     /// Reads a header and tells where the first record stands. `None`: the file is shorter than its header.
     ///
-    /// A header of a newer major version yields its version and nothing to rely on beyond: check
+    /// All versions begin with magic, version and the header's length, and end the header with its CRC, so that a newer
+    /// version can be told from a damaged one. Of a newer major version nothing but `version` means anything: test
     /// [`Version::is_readable`] first.
     pub fn decode(bytes: &[u8]) -> Result<Option<(Self, u64)>, Damage> {
         let mut fields = Fields(bytes);
@@ -96,10 +97,6 @@ impl Header {
         let (Some(major), Some(minor), Some(length)) = (fields.u16(), fields.u16(), fields.u32()) else {
             return Ok(None);
         };
-        let version = Version { major, minor };
-        if !version.is_readable() {
-            return Ok(Some((Self { version, capture: 0, number: 0, previous: [0; 32] }, u64::from(length))));
-        }
         let length = length as usize;
         if !(HEADER_LEN..=MAX_HEADER).contains(&length) {
             return Err(Damage::Header);
@@ -112,6 +109,7 @@ impl Header {
         let (Some(capture), Some(number), Some(previous)) = (fields.array(), fields.u64(), fields.array()) else {
             return Err(Damage::Header);
         };
+        let version = Version { major, minor };
         let header = Self { version, capture: u128::from_le_bytes(capture), number, previous };
         Ok(Some((header, length as u64)))
     }

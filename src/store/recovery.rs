@@ -91,17 +91,21 @@ impl SegmentReport {
 /// Reads every byte of a capture's segments and tells what is sealed, whole, damaged or torn. An error is given only
 /// where a file cannot be read at all; damage is in the report.
 pub fn verify(dir: &CaptureDir) -> Result<Report, Error> {
-    let numbers = dir.segments()?;
-    let last = numbers.last().copied();
+    let listed = dir.segments()?;
+    let (Some(first), Some(last)) = (listed.first().copied(), listed.last().copied()) else {
+        return Ok(Report::default());
+    };
     let mut report = Report::default();
-    let mut before: Option<(u64, Option<Hash>)> = None;
-    for number in numbers {
-        if let Some((previous, _)) = before {
-            report.missing.extend(previous + 1..number);
+    let mut previous = None;
+    // Not the listed ones: a folder that changes while it is listed may not show all.
+    for number in first..=last {
+        if !dir.segment_path(number).exists() {
+            report.missing.push(number);
+            previous = None;
+            continue;
         }
-        let expected = before.filter(|(previous, _)| previous + 1 == number).and_then(|(_, hash)| hash);
-        let segment = verify_segment(dir, number, expected, Some(number) == last)?;
-        before = Some((number, segment.seal));
+        let segment = verify_segment(dir, number, previous, number == last)?;
+        previous = segment.seal;
         report.segments.push(segment);
     }
     Ok(report)
@@ -109,7 +113,7 @@ pub fn verify(dir: &CaptureDir) -> Result<Report, Error> {
 
 /// What a segment is sealed with, if it is.
 pub fn seal_of(dir: &CaptureDir, number: u64) -> Result<Option<Seal>, Error> {
-    let Some(mut segment) = OpenSegment::open(dir, number, 0)? else { return Ok(None) };
+    let Some((mut segment, _)) = OpenSegment::open(dir, number, 0, OnDamage::Skip)? else { return Ok(None) };
     loop {
         match segment.step() {
             Ok(Step::Record(..)) => {}
@@ -140,19 +144,14 @@ fn verify_segment(
         damaged: Vec::new(),
         torn_tail_bytes: 0,
     };
-    let mut segment = match OpenSegment::open(dir, number, 0) {
-        Ok(Some(segment)) => segment,
+    let Some((mut segment, damaged)) = OpenSegment::open(dir, number, 0, OnDamage::Skip)? else {
         // Retention took it in between.
-        Ok(None) => return Ok(report),
-        Err(Error::Damaged { damage, .. }) => {
-            report.header_ok = false;
-            report.damaged.push(DamagedRange { segment: number, start: 0, end: report.bytes, damage });
-            return Ok(report);
-        }
-        Err(error) => return Err(error),
+        return Ok(report);
     };
-    report.header_ok = segment.header().number == number && segment.header().capture == dir.meta().id.0;
-    report.chain_ok = previous.map(|previous| previous == segment.header().previous);
+    report.damaged.extend(damaged);
+    let header = segment.header();
+    report.header_ok = header.is_some_and(|header| header.number == number && header.capture == dir.meta().id.0);
+    report.chain_ok = previous.zip(header).map(|(previous, header)| previous == header.previous);
     let mut seal_at = 0;
     loop {
         match segment.step() {

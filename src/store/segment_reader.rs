@@ -40,7 +40,7 @@ pub(super) struct OpenSegment {
     number: u64,
     path: PathBuf,
     blocks: Blocks,
-    header: Header,
+    header: Option<Header>,
     /// The next record.
     offset: u64,
     seal: Option<Seal>,
@@ -103,10 +103,14 @@ impl SegmentReader {
     /// After [`Error::Damaged`]: goes on at the next whole record, and tells what was passed over. `None` where the
     /// reader does not stand at damage.
     pub fn resync(&mut self) -> Result<Option<DamagedRange>, Error> {
+        if self.segment.is_none() {
+            // It stands before a segment whose header is damaged.
+            self.enter_with(OnDamage::Skip)?;
+            return Ok(self.damage.pop());
+        }
         let Some(segment) = &mut self.segment else { return Ok(None) };
-        let last = self.dir.segment_path(segment.number + 1);
-        let skipped = segment.resync(!last.exists())?;
-        Ok(skipped)
+        let is_last = !self.dir.segment_path(segment.number + 1).exists();
+        segment.resync(is_last)
     }
 
     /// The damage that was passed over under [`OnDamage::Skip`] since this was last called.
@@ -168,30 +172,49 @@ impl SegmentReader {
 
     /// Opens the segment to be read where none is open. `false`: it is not there yet.
     fn enter(&mut self) -> Result<bool, Error> {
+        self.enter_with(self.on_damage)
+    }
+
+    fn enter_with(&mut self, on_damage: OnDamage) -> Result<bool, Error> {
         if self.segment.is_some() {
             return Ok(true);
         }
         let number = match self.at.segment {
-            0 => match self.dir.segments()?.first() {
-                Some(first) => *first,
+            0 => match self.first()? {
+                Some(first) => first,
                 None => return Ok(false),
             },
             number => number,
         };
-        match OpenSegment::open(&self.dir, number, self.at.offset)? {
-            Some(segment) => {
-                self.sealed_upto = self.sealed_upto.max(number - 1);
-                self.segment = Some(segment);
-                Ok(true)
+        let mut found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage)?;
+        if found.is_none() {
+            // Not begun yet, or taken by retention, which takes the ones before it first.
+            if number > 1 && self.dir.segment_path(number - 1).exists() {
+                return Ok(false);
             }
-            // Retention may have taken it; then the next one that is there takes its place.
-            None => match self.dir.segments()?.into_iter().find(|there| *there > number) {
-                Some(next) => {
-                    self.at = Position { segment: next, offset: 0 };
-                    self.enter()
-                }
-                None => Ok(false),
-            },
+            let Some(next) = self.dir.segments()?.into_iter().find(|there| *there > number) else { return Ok(false) };
+            // It may have been begun, and others after it, since it was looked for. Now that a later one is known to be
+            // there, it is there or gone.
+            found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage)?;
+            if found.is_none() {
+                self.at = Position { segment: next, offset: 0 };
+                return self.enter_with(on_damage);
+            }
+        }
+        let Some((segment, damage)) = found else { return Ok(false) };
+        self.damage.extend(damage);
+        self.sealed_upto = self.sealed_upto.max(number - 1);
+        self.segment = Some(segment);
+        Ok(true)
+    }
+
+    /// The first segment that is there. Listed twice where it is not number 1: a folder that changes while it is listed
+    /// may show a new file but not the one that was made before it.
+    fn first(&self) -> Result<Option<u64>, Error> {
+        match self.dir.segments()?.first() {
+            None => Ok(None),
+            Some(1) => Ok(Some(1)),
+            Some(_) => Ok(self.dir.segments()?.first().copied()),
         }
     }
 
@@ -238,8 +261,14 @@ impl SegmentReader {
 }
 
 impl OpenSegment {
-    /// `offset` 0 is the first record. `None`: there is no such segment.
-    pub(super) fn open(dir: &CaptureDir, number: u64, offset: u64) -> Result<Option<Self>, Error> {
+    /// `offset` 0 is the first record. `None`: there is no such segment. A damaged header is an error, or passed over and
+    /// told: the records can be read without it.
+    pub(super) fn open(
+        dir: &CaptureDir,
+        number: u64,
+        offset: u64,
+        on_damage: OnDamage,
+    ) -> Result<Option<(Self, Option<DamagedRange>)>, Error> {
         let path = dir.segment_path(number);
         let file = match File::open(&path) {
             Ok(file) => file,
@@ -247,21 +276,29 @@ impl OpenSegment {
             Err(error) => return Err(error).context("open", &path),
         };
         let mut blocks = Blocks::new(file);
-        let damaged =
-            |damage| Error::Damaged { path: path.clone(), position: Position { segment: number, offset: 0 }, damage };
         let bytes = blocks.at(0, format::MAX_HEADER).context("read", &path)?;
         // A segment gets its name once its header is whole, so a shorter one was cut.
-        let Some((header, first)) = Header::decode(bytes).map_err(damaged)? else {
-            return Err(damaged(Damage::Header));
+        let decoded = Header::decode(bytes).and_then(|header| header.ok_or(Damage::Header));
+        let (header, first, damaged) = match decoded {
+            Ok((header, _)) if !header.version.is_readable() => {
+                return Err(Error::TooNew { path, found: header.version });
+            }
+            Ok((header, first)) => (Some(header), first, None),
+            Err(damage) if on_damage == OnDamage::Stop => {
+                return Err(Error::Damaged { path, position: Position { segment: number, offset: 0 }, damage });
+            }
+            Err(damage) => {
+                let end = format::HEADER_LEN as u64;
+                (None, end, Some(DamagedRange { segment: number, start: 0, end, damage }))
+            }
         };
-        if !header.version.is_readable() {
-            return Err(Error::TooNew { path, found: header.version });
-        }
-        Ok(Some(Self { number, path, blocks, header, offset: offset.max(first), seal: None, torn: None }))
+        let offset = offset.max(first);
+        Ok(Some((Self { number, path, blocks, header, offset, seal: None, torn: None }, damaged)))
     }
 
-    pub(super) fn header(&self) -> &Header {
-        &self.header
+    /// `None` where it is damaged.
+    pub(super) fn header(&self) -> Option<&Header> {
+        self.header.as_ref()
     }
 
     pub(super) fn seal(&self) -> Option<Seal> {

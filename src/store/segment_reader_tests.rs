@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, here of one")]
 
 use std::fs;
 
@@ -292,8 +293,11 @@ fn a_writer_takes_back_what_a_reader_may_have_seen_of_a_failed_write() {
     assert_eq!(reader.tail().unwrap(), 30);
     fs::write(&path, &good).unwrap();
     let mut writer = files::private_file().append(true).open(&path).unwrap();
-    io::Write::write_all(&mut writer, &[numbered(1), numbered(38)].concat()).unwrap();
-    assert_eq!(numbers(&mut reader), [1, 38]);
+    // Shorter than what the other one claimed to be.
+    io::Write::write_all(&mut writer, &numbered(1)).unwrap();
+    assert_eq!(numbers(&mut reader), [1]);
+    io::Write::write_all(&mut writer, &numbered(38)).unwrap();
+    assert_eq!(numbers(&mut reader), [38]);
 }
 
 #[test]
@@ -312,13 +316,40 @@ fn memory_is_bounded_and_given_back_after_a_big_record() {
 }
 
 #[test]
+fn records_behind_a_damaged_header_are_read() {
+    let (_captures, dir) = dir();
+    let mut writer = SegmentWriter::create(&dir, &small(300)).unwrap();
+    (0..20).for_each(|n| writer.append(&numbered(n)).unwrap());
+    let path = dir.segment_path(2);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let mut skipping = SegmentReader::open_with(&dir, Position::default(), OnDamage::Skip).unwrap();
+    assert_eq!(numbers(&mut skipping), (0..20).collect::<Vec<_>>());
+    assert_eq!(skipping.take_damage().len(), 1);
+    let mut stopping = from_begin(&dir);
+    let mut read = 0;
+    loop {
+        match stopping.next() {
+            Ok(Some(_)) => read += 1,
+            Ok(None) => break,
+            Err(error) => {
+                assert!(error.is_damage());
+                assert_eq!(stopping.resync().unwrap().unwrap().start, 0);
+            }
+        }
+    }
+    assert_eq!(read, 20);
+    assert!(!verify(&dir).unwrap().segments[1].header_ok);
+}
+
+#[test]
 fn newer_versions_and_foreign_files_are_refused() {
     let (_captures, dir) = dir();
     SegmentWriter::create(&dir, &Options::default()).unwrap();
     let path = dir.segment_path(1);
-    let mut bytes = fs::read(&path).unwrap();
-    bytes[8] = 2;
-    fs::write(&path, &bytes).unwrap();
+    let version = format::Version { major: 2, minor: 0 };
+    fs::write(&path, Header { version, capture: 1, number: 1, previous: [0; 32] }.encode()).unwrap();
     let refused = SegmentReader::open(&dir, Position::default()).unwrap_err();
     assert!(matches!(refused, Error::TooNew { .. }), "{refused}");
     fs::write(&path, [b"PK\x03\x04".as_slice(), &[0; 200]].concat()).unwrap();
@@ -448,13 +479,13 @@ proptest! {
         fs::write(&path, &bytes).unwrap();
         let mut reader = SegmentReader::open_with(&dir, Position::default(), OnDamage::Skip).unwrap();
         let mut read = Vec::new();
-        // A damaged header ends the reading with an error; everything else is passed over.
-        while let Ok(Some((_, event))) = reader.next() {
+        while let Some((_, event)) = reader.next().unwrap() {
             if let Fact::Data(chunk) = event.fact {
                 read.push(chunk.offset);
             }
         }
         prop_assert!(read.is_sorted());
+        prop_assert_eq!(read.last(), Some(&39), "the segments behind it are read");
         let _ = verify(&dir).unwrap();
     }
 }

@@ -6,5 +6,6 @@ mod recording;
 mod inspector;
 mod rules_corpus;
 mod jmeter;
+mod store_recovery;
 mod support;
 mod websocket_oracle;
