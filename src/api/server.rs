@@ -18,6 +18,7 @@ use tokio::{
 };
 
 use crate::{
+    inspect,
     query::{self, Shelf, wire},
     record::{Index, Status, socket},
     shutdown::{self, Shutdown, Trigger},
@@ -33,7 +34,7 @@ use super::{
 pub(super) struct Holder {
     dir: CaptureDir,
     pub(super) index: Arc<Index>,
-    key: [u8; 32],
+    redaction: inspect::Options,
 }
 
 /// The socket of a running capture.
@@ -59,19 +60,20 @@ pub(super) struct Refusal {
 }
 
 impl Server {
-    /// Listens in the capture's folder, whose lock this process must hold. `key` is the captures folder's redaction key.
+    /// Listens in the capture's folder, whose lock this process must hold. `redaction` says what is
+    /// secret, and with which key fingerprints are made.
     /// Must be called within a tokio runtime.
     ///
     /// # Errors
     /// Where the socket cannot be made.
-    pub fn start(dir: &CaptureDir, index: Arc<Index>, key: [u8; 32]) -> Result<Self, Error> {
+    pub fn start(dir: &CaptureDir, index: Arc<Index>, redaction: inspect::Options) -> Result<Self, Error> {
         let path = dir.socket_path();
         let listener = socket::bind(&path)
             .and_then(|listener| listener.set_nonblocking(true).map(|()| listener))
             .and_then(UnixListener::from_std)
             .map_err(|source| Error { path: path.clone(), source })?;
         let (stop, stopped) = shutdown::channel();
-        let holder = Arc::new(Holder { dir: dir.clone(), index, key });
+        let holder = Arc::new(Holder { dir: dir.clone(), index, redaction });
         let accepting = tokio::spawn(accept(listener, holder, stopped));
         Ok(Self { path, stop, accepting })
     }
@@ -139,7 +141,10 @@ async fn route(
     if uri == "/routes" {
         return stream(NDJSON, move |out| routes(&holder.index, out)).await;
     }
-    let asked = wire::Request::parse(uri).map_err(Refusal::misunderstood)?;
+    let asked = wire::Request::parse(uri).map_err(|why| match why {
+        wire::Misunderstood::Path(_) => Refusal { status: StatusCode::NOT_FOUND, why: why.to_string() },
+        wire::Misunderstood::Parameter(_) => Refusal::misunderstood(why),
+    })?;
     let content_type = match &asked {
         wire::Request::Status => return status(&holder),
         wire::Request::Live { kinds, filter } => {
@@ -152,7 +157,7 @@ async fn route(
     };
     stream(content_type, move |out| {
         let rows = holder.index.snapshot();
-        wire::answer(Shelf { dir: &holder.dir, rows: &rows, key: holder.key }, &asked, out)
+        wire::answer(Shelf { dir: &holder.dir, rows: &rows, redaction: &holder.redaction }, &asked, out)
     })
     .await
 }

@@ -188,7 +188,10 @@ impl Recorder {
         options: Options,
         inspection: Inspection,
     ) -> Result<(Tap, Self), Error> {
-        let segments = store::SegmentWriter::create(&dir, &options.segments)?;
+        let mut segment_options = options.segments;
+        // Zero would be "after each batch" there; here it is "not before the end", and few files are to be kept open.
+        segment_options.sync_every = options.sync_interval.max(Duration::from_millis(100));
+        let segments = store::SegmentWriter::create(&dir, &segment_options)?;
         let queue = Arc::new(queue::Queue::new(options.queue_bytes, options.linger, options.overflow));
         let progress = Arc::new(progress::Progress::default());
         progress.publish(segments.position());
@@ -197,7 +200,7 @@ impl Recorder {
         let (index, asks) = Index::new(Arc::clone(&progress), Arc::clone(&queue), clock, live, segment_bytes);
         let tap = Tap::new(Arc::clone(&queue), clock);
         let (trigger, failed) = shutdown::channel();
-        let flusher = Arc::new(flusher::Flusher::new());
+        let flusher = (options.sync_interval > Duration::ZERO).then(|| Arc::new(flusher::Flusher::new()));
 
         let retention = sealing::Retention {
             options: options.retention.within_free_space(&dir)?,
@@ -208,10 +211,10 @@ impl Recorder {
         let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));
         let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing)?;
         let indexer = spawn("indexer", move || indexer.run())?;
-        let flusher_thread = match options.sync_interval {
-            Duration::ZERO => None,
-            interval => {
-                let (flusher, dir, progress) = (Arc::clone(&flusher), dir.clone(), Arc::clone(&progress));
+        let flusher_thread = match flusher.clone() {
+            None => None,
+            Some(flusher) => {
+                let (dir, progress, interval) = (dir.clone(), Arc::clone(&progress), options.sync_interval);
                 Some(spawn("flusher", move || flusher.run(&dir, &progress, interval))?)
             }
         };

@@ -124,7 +124,10 @@ fn under_stall_a_blocked_writer_stops_the_readers_and_a_draining_one_wakes_them_
     assert_eq!(count.0.load(Relaxed), 1);
     assert!(queue.poll_room(&cx).is_ready());
     let recorded = events(&batch);
-    let bytes: u64 = recorded.iter().filter_map(|e| if let Fact::Data(c) = &e.fact { Some(c.bytes.len() as u64) } else { None }).sum();
+    let bytes: u64 = recorded
+        .iter()
+        .filter_map(|e| if let Fact::Data(c) = &e.fact { Some(c.bytes.len() as u64) } else { None })
+        .sum();
     assert_eq!(bytes, sent);
     assert!(matches!(recorded.last().unwrap().fact, Fact::Closed(_)), "facts are taken beyond the bound");
 }

@@ -48,7 +48,16 @@ impl Work {
     }
 
     pub(super) fn offline(fold: Fold, segment: u64, sealing: Sealing) -> Self {
-        Self { fold, segment, sealing, index: None, rows: Rows::default(), scratch: Vec::new(), span: None, without_tables: None }
+        Self {
+            fold,
+            segment,
+            sealing,
+            index: None,
+            rows: Rows::default(),
+            scratch: Vec::new(),
+            span: None,
+            without_tables: None,
+        }
     }
 
     /// The next event. One of a later segment ends those before it.

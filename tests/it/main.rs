@@ -1,11 +1,18 @@
 //! The integration tests: one binary, real sockets, real clients.
 
 mod absolute_form;
+mod architecture;
+mod cli;
 mod http1_oracle;
-mod recording;
 mod inspector;
-mod rules_corpus;
 mod jmeter;
+mod proxy_paths;
+mod proxy_rig;
+mod reading;
+mod recording;
+mod relay_verbatim;
+mod rules_corpus;
+mod stamps;
 mod store_recovery;
 mod support;
 mod websocket_oracle;

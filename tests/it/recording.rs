@@ -6,13 +6,18 @@
 use std::{
     collections::BTreeMap,
     fs,
+    io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
+    sync::atomic::{AtomicBool, Ordering::SeqCst},
     thread,
     time::Duration,
 };
 
+use futures_util::StreamExt;
+
 use firstframe::{
+    api,
     clock::Clock,
     inspect,
     model::{
@@ -450,7 +455,8 @@ fn a_full_disk_leaves_traffic_alone_and_the_capture_says_from_where() {
         // In blocks of 512 bytes; the tables and the catalogue stay below.
         let status = child(mode, captures.path(), "trap '' XFSZ; ulimit -f 4096;").wait().unwrap();
         assert!(status.success(), "{mode}");
-        let summary: Summary = serde_json::from_slice(&fs::read(captures.path().join("summary.json")).unwrap()).unwrap();
+        let summary: Summary =
+            serde_json::from_slice(&fs::read(captures.path().join("summary.json")).unwrap()).unwrap();
         let failure = summary.failure.unwrap();
         assert!(!summary.complete && failure.why.contains("000001.seg"), "{}", failure.why);
         let dir = CaptureDir::open(&captures.path().join("test")).unwrap();
@@ -496,4 +502,133 @@ fn until(what: &str, mut condition: impl FnMut() -> bool) {
         thread::sleep(Duration::from_millis(10));
     }
     panic!("in a minute it did not come to this: {what}");
+}
+
+/// One request on a capture's socket: status line and body.
+fn ask(dir: &CaptureDir, uri: &str) -> (u16, Vec<u8>) {
+    let mut socket = record::socket::connect(&dir.socket_path()).unwrap();
+    write!(socket, "GET {uri} HTTP/1.0\r\n\r\n").unwrap();
+    let mut answer = Vec::new();
+    socket.read_to_end(&mut answer).unwrap();
+    let end = answer.windows(4).position(|four| four == b"\r\n\r\n").unwrap() + 4;
+    let status = std::str::from_utf8(&answer[9..12]).unwrap().parse().unwrap();
+    (status, answer.split_off(end))
+}
+
+fn lines(body: &[u8]) -> Vec<serde_json::Value> {
+    body.split(|b| *b == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_socket_answers_several_readers_while_recording() {
+    let captures = tempfile::tempdir().unwrap();
+    // Longer than a socket's address may be.
+    let deep = captures.path().join("long".repeat(40));
+    let (tap, recorder, dir) = begin(&deep, options());
+    let server = api::Server::start(&dir, recorder.index(), inspect::Options::default()).unwrap();
+    let done = AtomicBool::new(false);
+    let (tap, done, dir) = (&tap, &done, &dir);
+    let mut last = 0;
+    thread::scope(|scope| {
+        scope.spawn(move || {
+            (0..5).for_each(|_| load(tap, 4));
+            done.store(true, SeqCst);
+        });
+        let readers: Vec<_> = (0..2)
+            .map(|_| {
+                scope.spawn(move || {
+                    let mut counts = Vec::new();
+                    while !done.load(SeqCst) {
+                        let (status, body) = ask(dir, "/ls/exchanges");
+                        assert_eq!(status, 200);
+                        let rows = lines(&body);
+                        // Tables, recent and open rows together hold each row once, in order, without holes.
+                        let ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+                        let expected: Vec<_> = (1..=ids.len()).map(|n| format!("x{n}")).collect();
+                        assert_eq!(ids, expected);
+                        counts.push(ids.len());
+                    }
+                    counts
+                })
+            })
+            .collect();
+        for reader in readers {
+            let counts = reader.join().unwrap();
+            assert!(counts.is_sorted(), "rows are never taken back");
+            last = last.max(counts.last().copied().unwrap_or_default());
+        }
+    });
+    assert!(last > 0);
+
+    let (status, body) = ask(dir, "/show/x1");
+    assert_eq!((status, &lines(&body)[0]["id"]), (200, &"x1".into()));
+    let (status, request) = ask(dir, "/raw/x1?part=request");
+    assert_eq!(status, 200);
+    assert!(request.starts_with(b"GET /socket") || request.starts_with(b"POST /api/"), "{request:?}");
+    let (_, status_line) = ask(dir, "/status");
+    assert_eq!(lines(&status_line)[0]["capture"], "test");
+    assert_eq!(lines(&status_line)[0]["complete"], true);
+    assert!(!lines(&ask(dir, "/routes").1).is_empty());
+    let refused = lines(&ask(dir, "/ls/exchanges?filter=status%3E%3D400").1);
+    assert!(!refused.is_empty() && refused.iter().all(|row| row["status"] == 400));
+    for (uri, expected) in [
+        ("/show/x999999", 404),
+        ("/show/nothing", 400),
+        ("/ls/everything", 400),
+        ("/ls/flags?colour=red", 400),
+        ("/ls/flags?filter=%3D%3D", 400),
+        ("/live", 426),
+        ("/elsewhere", 404),
+    ] {
+        let (status, body) = ask(dir, uri);
+        assert_eq!(status, expected, "{uri}");
+        assert!(lines(&body)[0]["error"].is_string());
+    }
+    recorder.stop().unwrap();
+    server.stop().await;
+    assert!(!dir.socket_path().exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn watchers_see_rows_as_they_become_final_and_the_end() {
+    let captures = tempfile::tempdir().unwrap();
+    let (tap, recorder, dir) = begin(captures.path(), options());
+    let server = api::Server::start(&dir, recorder.index(), inspect::Options::default()).unwrap();
+    let stream = record::socket::connect(&dir.socket_path()).unwrap();
+    stream.set_nonblocking(true).unwrap();
+    let stream = tokio::net::UnixStream::from_std(stream).unwrap();
+    let uri = "ws://capture/live?kinds=exchanges,flags,status&filter=not%20status%3D200";
+    let (mut socket, _) = tokio_tungstenite::client_async(uri, stream).await.unwrap();
+
+    let mut talk = Talk::open(&tap);
+    talk.exchange(1, "/fine", "{}", 200);
+    talk.exchange(1, "/refused", "{\"a\": 1,}", 400);
+    let mut seen = Vec::new();
+    let mut status = false;
+    while seen.len() < 2 || !status {
+        let message = tokio::time::timeout(Duration::from_secs(60), socket.next()).await.unwrap().unwrap().unwrap();
+        let row: serde_json::Value = serde_json::from_str(message.to_text().unwrap()).unwrap();
+        match row["event"].as_str() {
+            Some("status") => status = true,
+            Some(other) => panic!("{other}"),
+            None => seen.push(row),
+        }
+    }
+    assert_eq!((&seen[0]["rule"], &seen[0]["subject"]), (&"malformed-json".into(), &"x2".into()));
+    assert_eq!((&seen[1]["id"], &seen[1]["flags"][0]), (&"x2".into(), &"malformed-json".into()));
+    talk.close();
+    tokio::task::spawn_blocking(move || recorder.stop().unwrap()).await.unwrap();
+    let end = async {
+        while let Some(Ok(message)) = socket.next().await {
+            if message.is_close() {
+                return;
+            }
+        }
+        panic!("it ended without a Close");
+    };
+    tokio::time::timeout(Duration::from_secs(60), end).await.unwrap();
+    server.stop().await;
 }
