@@ -3,11 +3,11 @@
 mod absolute_form;
 mod architecture;
 mod http1_oracle;
+mod inspector;
+mod jmeter;
 mod reading;
 mod recording;
-mod inspector;
 mod rules_corpus;
-mod jmeter;
 mod store_recovery;
 mod support;
 
