@@ -9,8 +9,7 @@ use crate::{
     store::{
         CaptureDir, Error, Rows,
         catalogue::{self, Catalogue, SegmentEntry},
-        retention,
-        tables,
+        retention, tables,
     },
 };
 
@@ -25,7 +24,7 @@ pub(super) struct Sealing {
 
 enum To {
     /// Tables and catalogue.
-    Disk { catalogue: Option<Catalogue>, indexed: Indexed, retention: Option<Retention> },
+    Disk { catalogue: Option<Catalogue>, indexed: Indexed, retention: Option<Box<Retention>> },
     /// Nowhere but here; rows that are in tables already are dropped.
     Memory { rows: Rows, indexed: Indexed },
 }
@@ -50,6 +49,7 @@ pub(super) struct Ended {
 impl Sealing {
     /// For a running recorder, and for `reindex`, which drops nothing.
     pub(super) fn disk(dir: CaptureDir, retention: Option<Retention>) -> Self {
+        let retention = retention.map(Box::new);
         let catalogue = Catalogue::rebuild(&dir).inspect_err(going_on).ok();
         Self { dir, to: To::Disk { catalogue, indexed: Indexed::default(), retention }, finished: 0 }
     }
@@ -91,9 +91,8 @@ impl Sealing {
 
     /// Drops oldest segments where retention says so. The last one that went.
     pub(super) fn retire(&mut self) -> Option<u64> {
-        let To::Disk { catalogue, retention: Some(Retention { options, trail, tap }), .. } = &mut self.to else {
-            return None;
-        };
+        let To::Disk { catalogue, retention: Some(retention), .. } = &mut self.to else { return None };
+        let Retention { options, trail, tap } = &mut **retention;
         let due = retention::due(&self.dir, options, self.finished, clock::wall_unix_ns());
         let upto = due.unwrap_or_else(|error| {
             tracing::warn!("retention cannot tell what is due: {error}");

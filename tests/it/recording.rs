@@ -9,7 +9,7 @@ use std::{
     io::{Read, Write},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
-    sync::atomic::{AtomicBool, Ordering::SeqCst},
+    sync::atomic::{AtomicUsize, Ordering::SeqCst},
     thread,
     time::Duration,
 };
@@ -529,39 +529,36 @@ async fn the_socket_answers_several_readers_while_recording() {
     let deep = captures.path().join("long".repeat(40));
     let (tap, recorder, dir) = begin(&deep, options());
     let server = api::Server::start(&dir, recorder.index(), inspect::Options::default()).unwrap();
-    let done = AtomicBool::new(false);
-    let (tap, done, dir) = (&tap, &done, &dir);
-    let mut last = 0;
+    let (reading, lists) = (AtomicUsize::new(2), AtomicUsize::new(0));
+    let (tap, reading, lists, dir) = (&tap, &reading, &lists, &dir);
     thread::scope(|scope| {
         scope.spawn(move || {
-            (0..5).for_each(|_| load(tap, 4));
-            done.store(true, SeqCst);
+            while reading.load(SeqCst) > 0 {
+                let before = lists.load(SeqCst);
+                load(tap, 1);
+                until("someone read", || lists.load(SeqCst) > before || reading.load(SeqCst) == 0);
+            }
         });
-        let readers: Vec<_> = (0..2)
-            .map(|_| {
-                scope.spawn(move || {
-                    let mut counts = Vec::new();
-                    while !done.load(SeqCst) {
-                        let (status, body) = ask(dir, "/ls/exchanges");
-                        assert_eq!(status, 200);
-                        let rows = lines(&body);
-                        // Tables, recent and open rows together hold each row once, in order, without holes.
-                        let ids: Vec<_> = rows.iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
-                        let expected: Vec<_> = (1..=ids.len()).map(|n| format!("x{n}")).collect();
-                        assert_eq!(ids, expected);
-                        counts.push(ids.len());
-                    }
-                    counts
-                })
-            })
-            .collect();
-        for reader in readers {
-            let counts = reader.join().unwrap();
-            assert!(counts.is_sorted(), "rows are never taken back");
-            last = last.max(counts.last().copied().unwrap_or_default());
+        for _ in 0..2 {
+            scope.spawn(move || {
+                let mut counts = vec![0];
+                until("the list grew five times", || {
+                    let (status, body) = ask(dir, "/ls/exchanges");
+                    assert_eq!(status, 200);
+                    // Tables, recent and open rows together hold each row once, in order, without holes.
+                    let ids: Vec<_> = lines(&body).iter().map(|row| row["id"].as_str().unwrap().to_owned()).collect();
+                    let expected: Vec<_> = (1..=ids.len()).map(|n| format!("x{n}")).collect();
+                    assert_eq!(ids, expected);
+                    lists.fetch_add(1, SeqCst);
+                    counts.push(ids.len());
+                    counts.dedup();
+                    counts.len() > 5
+                });
+                assert!(counts.is_sorted(), "rows are never taken back");
+                reading.fetch_sub(1, SeqCst);
+            });
         }
     });
-    assert!(last > 0);
 
     let (status, body) = ask(dir, "/show/x1");
     assert_eq!((status, &lines(&body)[0]["id"]), (200, &"x1".into()));
