@@ -59,7 +59,6 @@ fn within_reach<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::io::{Read, Write};

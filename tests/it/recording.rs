@@ -1,7 +1,7 @@
 //! The recorder from its taps to the rows that readers get: nothing lost silently, live equals offline, and a killed or
 //! failing recorder leaves what it had.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests: helpers, too")]
 
 use std::{
     collections::BTreeMap,
