@@ -261,7 +261,9 @@ impl Queue {
         encode(event, &mut state.buffer);
         let pending = self.pending.load(Relaxed) + (state.buffer.len() - before);
         self.pending.store(pending, Relaxed);
-        self.peak.fetch_max(pending, Relaxed);
+        if pending > self.peak.load(Relaxed) {
+            self.peak.store(pending, Relaxed);
+        }
     }
 
     /// Under [`Overflow::Gap`]: whether the event is to be recorded as it is; else it went into an open gap.

@@ -1,5 +1,4 @@
 //! The queue without a writer thread: the test takes, so that "blocked" and "slow" are states and not timings.
-#![allow(clippy::unwrap_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 use std::{
     sync::{Arc, atomic::AtomicUsize},
