@@ -243,6 +243,8 @@ fn file_name(argument: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
     use super::*;
 
     fn command(line: &str) -> Vec<OsString> {

@@ -256,6 +256,8 @@ fn status_text(status: &Status, before: Option<&Status>) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
     use super::*;
     use crate::record::{QueueState, Totals};
 

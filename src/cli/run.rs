@@ -142,7 +142,7 @@ fn write_trust(running: &Running, variable: impl Fn(&str) -> Option<OsString>) -
         }
     }
     let store = truststore::pkcs12(authority, &roots)?;
-    let beside_ca = running.certificate().parent().unwrap_or(Path::new("."));
+    let beside_ca = running.certificate().parent().unwrap_or_else(|| Path::new("."));
     write_both(beside_ca, bundle.as_bytes(), &store).or_else(|_| {
         let within = running.capture_path();
         write_both(&within, bundle.as_bytes(), &store)
@@ -292,7 +292,7 @@ fn advice(silence: Silence, kind: Kind, selector: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
 

@@ -208,7 +208,7 @@ mod tests {
 
     #[test]
     fn errors_name_file_line_value_and_what_is_allowed() {
-        let generic = super::super::BUILT_IN[0].1;
+        let generic = crate::profile::BUILT_IN[0].1;
         for (from, to, expected) in [
             ("[refused]", "[refused]\nstatus = 1", &["p.toml:7: ", "unknown field `status`", "`statuses`"][..]),
             ("name = \"generic\"", "name = 7", &["p.toml:3: ", "integer `7`", "string"]),
@@ -240,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_filter_is_kept_as_written() {
-        let text = super::super::BUILT_IN[0].1.replace("match = \"first-after-upgrade\"", "filter = \"path~/meta\"");
+        let text = crate::profile::BUILT_IN[0].1.replace("match = \"first-after-upgrade\"", "filter = \"path~/meta\"");
         assert_eq!(Profile::parse("p", &text).unwrap().metadata, MetadataSpec::Filter("path~/meta".into()));
     }
 }

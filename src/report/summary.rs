@@ -123,7 +123,8 @@ fn routes(text: &mut String, routes: &[RouteTotal]) {
     if routes.is_empty() {
         return;
     }
-    let _ = writeln!(text, "\n{:<37}{:>7}{:>9}{:>9}{:>9}  {}", "request", "status", "count", "p50", "p99", "first");
+    let [name, status, number, p50, p99] = ["request", "status", "count", "p50", "p99"];
+    let _ = writeln!(text, "\n{name:<37}{status:>7}{number:>9}{p50:>9}{p99:>9}  first");
     // What was refused comes first: it is what people look for.
     let (bad, good): (Vec<_>, Vec<_>) = routes.iter().partition(|route| is_bad(route));
     for route in bad.into_iter().chain(good).take(LISTED) {
