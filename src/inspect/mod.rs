@@ -3,10 +3,10 @@
 //! One [`Inspector`] reads a whole capture in record order and hands out what became known. The same records give the
 //! same output, live and offline. It holds what is open and nothing else: what is final leaves as a row.
 //!
-//! - [`connection`]: a connection's facts, and which decoder gets its bytes;
-//! - [`assemble`]: HTTP events to exchanges; [`messages`]: WebSocket events to frames and sockets;
-//! - [`sessions`]: which exchanges belong to one virtual user;
-//! - [`rows`]: what scripts see; [`state`]: what a later inspector needs to go on from here.
+//! - `connection`: a connection's facts, and which decoder gets its bytes;
+//! - `assemble`: HTTP events to exchanges; `messages`: WebSocket events to frames and sockets;
+//! - `sessions`: which exchanges belong to one virtual user;
+//! - `rows`: what scripts see; `state`: what a later inspector needs to go on from here.
 
 mod assemble;
 mod authority;

@@ -1,4 +1,4 @@
-//! What is known of one API: types, and a strict loader ([`load`]). PURE: whoever calls reads the file.
+//! What is known of one API: types, and a strict loader (`load`). PURE: whoever calls reads the file.
 
 mod load;
 
