@@ -6,12 +6,6 @@ mod cli;
 mod http1_oracle;
 mod inspector;
 mod jmeter;
-mod reading;
-mod recording;
-mod rules_corpus;
-mod store_recovery;
-mod support;
-
 mod proxy_paths;
 mod proxy_rig;
 mod reading;
