@@ -15,7 +15,7 @@ use super::{
     Globals, Output,
     client::{self, Kind, Prepared, Trust},
     exit_code,
-    output::{Usage, say},
+    output::{Usage, say, unless_closed},
     recording::{self, Ended, RecordingArgs, StatusLine},
     signals::{Signals, Wish},
 };
@@ -86,9 +86,9 @@ async fn through_the_proxy(
         })
         .await?;
     if events {
-        Output::stdout().json_line(&json!({"event": "exited", "code": code}))?;
+        unless_closed(Output::stdout().json_line(&json!({"event": "exited", "code": code})))?;
     }
-    recording::conclude(&ended, &summary, settings, globals, events)?;
+    unless_closed(recording::conclude(&ended, &summary, settings, globals, events))?;
     if let Some(silence) = silence(&summary.totals) {
         say(&format!("\n{}", advice(silence, kind, &recording::selector(settings, globals))));
     }
