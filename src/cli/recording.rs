@@ -135,6 +135,7 @@ pub(super) fn conclude(
             "proxy_made": totals.proxy_made,
             "unanswered": totals.unanswered,
             "routes": summary.routes,
+            "sockets": summary.sockets,
             "rules": totals.rules,
             "failure": summary.failure,
         }))?;
