@@ -351,14 +351,24 @@ fn a_second_signal_does_not_wait_for_open_connections() {
 fn run_with_events_keeps_standard_output_for_them() {
     let place = Place::new();
     let origin = Origin::start();
-    let fetch = format!("curl -s http://{}/x", origin.address);
-    let answer = place.run(&["run", "--json", "--", "sh", "-c", &format!("echo hello; {fetch}; exit 0")]);
-    let events: Vec<Value> = answer.stdout.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
-    let names: Vec<&str> = events.iter().map(|event| event["event"].as_str().unwrap()).collect();
-    assert_eq!(names, ["listening", "exited", "stopped"], "{}", answer.stdout);
-    assert_eq!(events[1]["code"], 0);
-    assert_eq!(events[2]["refused"], 1, "loopback went through the proxy: {}", answer.stdout);
-    assert!(answer.stderr.contains("hello\n"), "{}", answer.stderr);
+    let script = "echo hello; while ! test -e done; do sleep 0.05; done";
+    let mut child = place
+        .program()
+        .args(["run", "--json", "--", "sh", "-c", script])
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut events = BufReader::new(child.stdout.take().unwrap());
+    let listening = event(&mut events);
+    assert_eq!(listening["event"], "listening");
+    get(listening["address"].as_str().unwrap(), &format!("http://{}/x", origin.address));
+    place.write("done", "");
+    let (exited, stopped) = (event(&mut events), event(&mut events));
+    assert_eq!((&exited["event"], &exited["code"]), (&"exited".into(), &0.into()));
+    assert_eq!((&stopped["event"], &stopped["refused"]), (&"stopped".into(), &1.into()));
+    let output = child.wait_with_output().unwrap();
+    assert!(output.stderr.starts_with(b"hello\n"), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[cfg(unix)]
