@@ -1,6 +1,6 @@
 //! The program from outside: what it says, where it says it, and with which code it ends.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use std::{
     fs,
