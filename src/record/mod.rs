@@ -49,7 +49,7 @@ pub use live::{Kinds, Live, Message, Subscription, UnknownKind};
 pub use queue::{Overflow, QueueState};
 
 pub use reindex::{Reindexed, index_tail, reindex};
-pub use summary::{RouteTotal, RuleTotal, Totals, template};
+pub use summary::{RouteTotal, RuleTotal, SocketTimes, Times, Totals, template};
 pub use tap::Tap;
 
 /// What the recorder can be told.
@@ -115,6 +115,8 @@ pub struct Summary {
     pub totals: Totals,
     /// Exchanges by route and status, most frequent first.
     pub routes: Vec<RouteTotal>,
+    /// How long opened sockets took to open, and to their first frames.
+    pub sockets: SocketTimes,
     /// Whether everything that passed is recorded, or a stored gap.
     pub complete: bool,
     /// When and why recording failed, if it did.
@@ -276,6 +278,7 @@ impl Recorder {
             unrecorded_bytes: status.queue.offered_bytes.saturating_sub(recorded),
             totals: status.totals,
             routes: tally.routes(),
+            sockets: tally.sockets(),
             complete: status.complete,
             failure: status.failure,
             queue: status.queue,
