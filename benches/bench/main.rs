@@ -7,6 +7,7 @@
 //! Origin, relay, product and load are four processes on loopback; this file starts them and counts.
 
 #![allow(
+    clippy::disallowed_methods,
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::panic,

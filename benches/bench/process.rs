@@ -48,7 +48,7 @@ impl Child {
     }
 
     fn ours(folder: &Path) -> Self {
-        let captures = folder.join(format!("captures-{}", Instant::now().elapsed().as_nanos() + unique()));
+        let captures = folder.join(format!("captures-{}", unique()));
         let mut process = Command::new(env!("CARGO_BIN_EXE_firstframe"))
             .args(["record", "--json", "-p", "0", "-w"])
             .arg(&captures)
@@ -105,10 +105,10 @@ impl Drop for Child {
     }
 }
 
-fn unique() -> u128 {
+fn unique() -> u64 {
     use std::sync::atomic::{AtomicU64, Ordering};
     static NEXT: AtomicU64 = AtomicU64::new(0);
-    u128::from(NEXT.fetch_add(1, Ordering::Relaxed)) << 64
+    NEXT.fetch_add(1, Ordering::Relaxed)
 }
 
 /// What this was measured on.

@@ -2,7 +2,7 @@
 //!
 //! A decoder sees both directions of a connection (response framing depends on the request), takes time as part of the
 //! chunk, hands out events through a callback, and never returns an error: what it cannot take is an
-//! [`Anomaly`](crate::model::anomaly::Anomaly) with its byte range, after which it goes on, resynchronises, or passes
+//! [`Anomaly`] with its byte range, after which it goes on, resynchronises, or passes
 //! everything by as opaque. Its events do not depend on how the bytes were cut into chunks: ranges and contents are the
 //! same for any chunking, and instants are those of the chunk that held the byte. Body bytes come in pieces, and only
 //! the cuts between those pieces may differ. Memory is bounded whatever comes.

@@ -1,7 +1,7 @@
 //! The reading side: an opened capture, whoever holds it, its rows, its bytes, and what a person is shown of them.
 //!
 //! - [`capture`]: finds a capture and opens it: finished, running, or killed.
-//! - [`source`]: what all readers need of it; [`list`], [`show`]: rows with their joins; [`raw`]: exact bytes.
+//! - [`source`]: what all readers need of it; [`mod@list`], [`mod@show`]: rows with their joins; [`raw`]: exact bytes.
 //! - [`details`]: everything about one id, for people.
 //! - [`wire`] and [`client`]: the same over a running capture's socket.
 //! - [`filter`]: the language of `--filter`.

@@ -10,7 +10,7 @@
 //! - [`fold`], [`work`], [`sealing`]: inspect, flag, collect; tables, catalogue and retention ([`trail`]) at each
 //!   segment's end; [`indexed`] says which are complete.
 //! - [`indexer`], [`index`]: follow the segments behind the writer, and answer readers.
-//! - [`reindex`]: the same work over what is on disk. [`socket`]: where readers knock.
+//! - [`mod@reindex`]: the same work over what is on disk. [`socket`]: where readers knock.
 //! - [`live`]: the fan-out. [`summary`]: what it adds up to.
 //!
 //! What must not happen here: traffic waiting for a decoder, a table, or a reader; a loss that is not stored as a fact;

@@ -1,5 +1,14 @@
 //! The integration tests: one binary, real sockets, real clients.
 
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests"
+)]
+
 mod absolute_form;
 mod architecture;
 mod cli;

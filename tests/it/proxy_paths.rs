@@ -29,7 +29,7 @@ use super::proxy_rig::*;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_absolute_form_of_the_tunnels_authority_becomes_origin_form_and_malformed_headers_stay() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let (mut client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &[]));
     let mut server = server.unwrap();
     client
@@ -60,7 +60,7 @@ async fn the_absolute_form_of_the_tunnels_authority_becomes_origin_form_and_malf
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_trace_tells_each_phase_in_order() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let (mut client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &["http/1.1"]));
     let mut server = server.unwrap();
     client.write_all(b"x").await.unwrap();
@@ -118,7 +118,7 @@ async fn the_trace_tells_each_phase_in_order() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_refused_upgrade_is_relayed_with_its_body() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let (mut client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &[]));
     let mut server = server.unwrap();
     let upgrade = "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n";
@@ -137,7 +137,7 @@ async fn a_refused_upgrade_is_relayed_with_its_body() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn early_bytes_behind_an_upgrade_request_go_on_before_the_answer() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let (mut client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &[]));
     let mut server = server.unwrap();
     let bytes = b"GET /ws HTTP/1.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\n\x81\x82maskhi";
@@ -155,7 +155,7 @@ async fn early_bytes_behind_an_upgrade_request_go_on_before_the_answer() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_plain_websocket_goes_through_connect() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let (mut client, mut server) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
     client.write_all(b"GET http://api.test:80/ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n").await.unwrap();
     assert_eq!(read_head(&mut server).await, "GET /ws HTTP/1.1\r\nUpgrade: websocket\r\n\r\n");
@@ -168,7 +168,7 @@ async fn a_plain_websocket_goes_through_connect() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn plain_requests_may_change_their_authority() {
     let ((first, a), (second, b)) = (origin().await, origin().await);
-    let rig = Rig::start(options_for(a)).await;
+    let rig = Rig::start(options_for(a));
     let mut client = rig.dial().await;
     // Two to the first, then one to the second, all at once.
     let requests = format!(
@@ -208,7 +208,7 @@ async fn plain_requests_may_change_their_authority() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_closes_behind_its_answer_does_not_keep_the_next_request_from_another() {
     let ((first, a), (second, b)) = (origin().await, origin().await);
-    let rig = Rig::start(options_for(a)).await;
+    let rig = Rig::start(options_for(a));
     let mut client = rig.dial().await;
     let requests = format!("GET http://{a}/ HTTP/1.0\r\n\r\nGET http://{b}/ HTTP/1.0\r\n\r\n");
     client.write_all(requests.as_bytes()).await.unwrap();
@@ -239,7 +239,7 @@ fn assert_ours(answer: &str, status: u16, words: &str) {
 async fn what_cannot_be_reached_is_answered_by_us_and_traced() {
     let (listener, address) = origin().await;
     drop(listener);
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let refused = format!("cannot reach {address}: {address}: Connection refused");
     for (id, (request, words)) in [
         (format!("CONNECT {address} HTTP/1.1\r\n\r\n"), refused.as_str()),
@@ -281,7 +281,7 @@ async fn a_server_that_does_not_answer_in_time_is_a_504() {
         filling.push(one);
     }
     let options = Options { dial_timeout: Duration::from_millis(200), ..options_for(address) };
-    let rig = Rig::start(options).await;
+    let rig = Rig::start(options);
     assert_ours(
         &answer_to(&rig, format!("CONNECT {address} HTTP/1.1\r\n\r\n").as_bytes()).await,
         504,
@@ -293,7 +293,7 @@ async fn a_server_that_does_not_answer_in_time_is_a_504() {
 async fn a_server_that_is_not_trusted_is_a_502_inside_tls() {
     let (listener, address) = origin().await;
     let options = Options { server_ca: Vec::new(), ..options_for(address) };
-    let rig = Rig::start(options).await;
+    let rig = Rig::start(options);
     let served = tokio::spawn(async move {
         for _ in 0..3 {
             assert!(accept_tls(&listener, &["h2", "http/1.1"]).await.is_err());
@@ -320,7 +320,7 @@ async fn a_server_that_is_not_trusted_is_a_502_inside_tls() {
 async fn an_insecure_host_is_not_verified() {
     let (listener, address) = origin().await;
     let options = Options { server_ca: Vec::new(), insecure: vec!["API.test".into()], ..options_for(address) };
-    let rig = Rig::start(options).await;
+    let rig = Rig::start(options);
     let (mut client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &[]));
     client.write_all(b"hello").await.unwrap();
     assert_eq!(read_exact(&mut server.unwrap(), 5).await, b"hello");
@@ -329,7 +329,7 @@ async fn an_insecure_host_is_not_verified() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_does_not_trust_us_is_told_in_the_trace() {
     let (listener, address) = origin().await;
-    let (rig, stranger) = (Rig::start(options_for(address)).await, Rig::start(options_for(address)).await);
+    let (rig, stranger) = (Rig::start(options_for(address)), Rig::start(options_for(address)));
     let served = tokio::spawn(async move { accept_tls(&listener, &[]).await.is_ok() });
     let tunnel = rig.tunnel("api.test:443").await;
     assert!(stranger.tls_over(tunnel, &[]).await.is_err());
@@ -354,7 +354,7 @@ async fn the_application_protocol_is_the_one_that_the_server_chooses() {
         (true, &[], &["h2", "http/1.1"], None),
         (false, &["h2", "http/1.1"], &["h2", "http/1.1"], Some(b"http/1.1")),
     ] {
-        let rig = Rig::start(Options { http2, ..options_for(address) }).await;
+        let rig = Rig::start(Options { http2, ..options_for(address) });
         let tunnel = rig.tunnel("api.test:443").await;
         let (client, server) = tokio::join!(rig.tls_over(tunnel, client_offers), accept_tls(&listener, server_has));
         let (mut client, mut server) = (client.unwrap(), server.unwrap());
@@ -376,7 +376,7 @@ async fn a_client_that_comes_again_resumes_its_session_and_keys_of_both_legs_are
     let (listener, address) = origin().await;
     let dir = tempfile::tempdir().unwrap();
     let key_log = dir.path().join("keys");
-    let rig = Rig::start(Options { key_log: Some(key_log.clone()), ..options_for(address) }).await;
+    let rig = Rig::start(Options { key_log: Some(key_log.clone()), ..options_for(address) });
     let (config, served) = (rig.client_config(&[]), server_config(&[]));
     for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
         let tunnel = rig.tunnel("api.test:443").await;
@@ -402,7 +402,7 @@ async fn a_recorder_without_room_slows_the_traffic_and_the_trace_says_so() {
     const BYTES: usize = 8 << 20;
     let (listener, address) = origin().await;
     let recording = firstframe::record::Options { queue_bytes: 16 << 10, ..Default::default() };
-    let rig = Rig::start_recording(options_for(address), recording).await;
+    let rig = Rig::start_recording(options_for(address), recording);
     let (mut client, mut server) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
     let sending = tokio::spawn(async move {
         server.write_all(&vec![7; BYTES]).await.unwrap();
@@ -419,7 +419,7 @@ async fn a_recorder_without_room_slows_the_traffic_and_the_trace_says_so() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_hello_may_come_byte_by_byte() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let tunnel = rig.tunnel("api.test:443").await;
     // A relay of its own cuts what the client sends into single bytes.
     let between = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -444,7 +444,7 @@ async fn a_client_hello_may_come_byte_by_byte() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn garbage_in_a_tunnel_is_relayed_byte_by_byte_in_lock_step() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     // With TLS on both legs, and with none; the second looks like the beginning of TLS at first.
     let garbage = [
         b"\x00\xff\x80 GE\r\n\r\n:\n\n\x16\x03HTTP/1.1 500\r\n".as_slice(),
@@ -480,7 +480,7 @@ where
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_may_speak_first() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let (mut client, mut server) = tokio::join!(rig.tunnel("api.test:443"), accept(&listener));
     server.write_all(b"220 ready\r\n").await.unwrap();
     assert_eq!(read_exact(&mut client, 11).await, b"220 ready\r\n");
@@ -492,7 +492,7 @@ async fn a_server_may_speak_first() {
 async fn a_reverse_listener_terminates_tls_and_names_the_server() {
     let (listener, address) = origin().await;
     let modes = ["reverse:https://api.test", "reverse:http://api.test"].map(|mode| mode.parse().unwrap()).to_vec();
-    let rig = Rig::start(Options { modes, ..options_for(address) }).await;
+    let rig = Rig::start(Options { modes, ..options_for(address) });
     let request = b"GET https://api.test/ HTTP/1.1\r\nHost: localhost:9\r\nX-JM-Thread: 1\r\n\r\n";
     let expected = "GET / HTTP/1.1\r\nHost: api.test\r\n\r\n";
     for (mode, client_tls) in [(0, true), (0, false), (1, true), (1, false)] {
@@ -531,7 +531,7 @@ impl<T: tokio::io::AsyncRead + tokio::io::AsyncWrite + Unpin + Send> Duplex for 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn without_decrypting_the_servers_own_certificate_is_seen() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(Options { decrypt: false, ..options_for(address) }).await;
+    let rig = Rig::start(Options { decrypt: false, ..options_for(address) });
     let mut tunnel = rig.tunnel("api.test:443").await;
     let served = tokio::spawn(async move { accept_tls(&listener, &[]).await.map(drop) });
     // Our CA did not sign it.
@@ -551,7 +551,7 @@ async fn idle_connections_outlive_every_timeout_of_the_setup() {
     let short = Duration::from_millis(100);
     let timeouts =
         Options { first_bytes_timeout: short, tls_timeout: short, dial_timeout: short, ..options_for(address) };
-    let rig = Rig::start(timeouts).await;
+    let rig = Rig::start(timeouts);
     let (mut client, server) = tokio::join!(rig.tls(), accept_tls(&listener, &[]));
     let mut server = server.unwrap();
     let (mut waiting, _kept) = tokio::join!(rig.tunnel("api.test:443"), accept(&listener));
@@ -565,7 +565,7 @@ async fn idle_connections_outlive_every_timeout_of_the_setup() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_that_says_nothing_is_closed_by_us_in_time() {
     let (_listener, address) = origin().await;
-    let rig = Rig::start(Options { first_bytes_timeout: Duration::from_millis(50), ..options_for(address) }).await;
+    let rig = Rig::start(Options { first_bytes_timeout: Duration::from_millis(50), ..options_for(address) });
     let mut client = rig.dial().await;
     assert_eq!(read_all(&mut client).await, b"");
     let closed = closed_of(&rig.closed(1).await);
@@ -575,7 +575,7 @@ async fn a_client_that_says_nothing_is_closed_by_us_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_drains_and_then_cuts_off() {
     let (listener, address) = origin().await;
-    let mut rig = Rig::start(Options { drain: Duration::from_millis(300), ..options_for(address) }).await;
+    let mut rig = Rig::start(Options { drain: Duration::from_millis(300), ..options_for(address) });
     let (mut leaving, mut first) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
     let (mut staying, _second) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
     let (address, open) = (rig.address, std::sync::Arc::clone(&rig.open));
@@ -603,7 +603,7 @@ async fn a_stop_drains_and_then_cuts_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_in_use_and_two_modes_on_one_port_are_told() {
     let (_listener, address) = origin().await;
-    let mut rig = Rig::start(options_for(address)).await;
+    let mut rig = Rig::start(options_for(address));
     let bind = |options| match Proxy::bind(options, rig.tap.clone(), rig.authority.clone()) {
         Ok(_) => panic!("it was bound"),
         Err(error) => error.to_string(),
@@ -612,7 +612,7 @@ async fn a_port_in_use_and_two_modes_on_one_port_are_told() {
     assert!(taken.contains(&address.to_string()) && taken.contains("--listen-port 0"), "{taken}");
     let free = rig.address.port();
     rig.stop().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let bind = |options| Proxy::bind(options, rig.tap.clone(), rig.authority.clone()).err().unwrap().to_string();
     let modes = vec!["forward".parse().unwrap(), format!("reverse:https://api.test@{free}").parse().unwrap()];
     let both = bind(Options { modes, listen_port: free, ..Options::default() });
@@ -624,7 +624,7 @@ async fn ten_thousand_connections_leave_no_task() {
     const ALL: usize = 10_000;
     const AT_ONCE: usize = 20;
     let (listener, address) = origin().await;
-    let rig = std::sync::Arc::new(Rig::start(options_for(address)).await);
+    let rig = std::sync::Arc::new(Rig::start(options_for(address)));
     let echo = tokio::spawn(async move {
         loop {
             let Ok((mut stream, _)) = listener.accept().await else { continue };

@@ -90,11 +90,11 @@ pub(crate) fn options_for(origin: SocketAddr) -> Options {
 }
 
 impl Rig {
-    pub(crate) async fn start(options: Options) -> Self {
-        Self::start_recording(options, record::Options::default()).await
+    pub(crate) fn start(options: Options) -> Self {
+        Self::start_recording(options, record::Options::default())
     }
 
-    pub(crate) async fn start_recording(options: Options, recording: record::Options) -> Self {
+    pub(crate) fn start_recording(options: Options, recording: record::Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Arc::new(Authority::open_or_create(dir.path()).unwrap());
         let clock = Clock::start();

@@ -275,7 +275,7 @@ fn arbitrary_bytes_cuts_and_ends_come_out_as_they_went_in() {
     let runtime = runtime();
     let (rig, listener) = runtime.block_on(async {
         let (listener, address) = origin().await;
-        (Rig::start(options_for(address)).await, listener)
+        (Rig::start(options_for(address)), listener)
     });
     let mut runner =
         TestRunner::new(Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
@@ -295,7 +295,7 @@ fn a_slow_reader_gets_everything_and_holds_the_sender_back() {
     let runtime = runtime();
     runtime.block_on(async {
         let (listener, address) = origin().await;
-        let rig = Rig::start(options_for(address)).await;
+        let rig = Rig::start(options_for(address));
         for tls in [false, true] {
             let (mut client, mut server) = pair(&rig, &listener, tls).await;
             let bytes: Vec<u8> = (0..BYTES).map(|n| (n / 251) as u8).collect();
@@ -354,7 +354,7 @@ async fn half_close(rig: &Rig, listener: &TcpListener, first: Side, tls: bool, h
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn each_end_is_passed_on_as_it_came() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let mut id = 0;
     for first in Side::BOTH {
         for (tls, how) in [(false, Ending::Fin), (true, Ending::Fin), (true, Ending::CloseNotify)] {
@@ -378,7 +378,7 @@ async fn each_end_is_passed_on_as_it_came() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reset_is_passed_on_also_behind_a_close_notify() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let mut id = 0;
     for first in Side::BOTH {
         for tls in [false, true] {
@@ -402,7 +402,7 @@ async fn a_reset_is_passed_on_also_behind_a_close_notify() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_answer_from_a_server_that_takes_no_more_still_reaches_the_client() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let (mut client, mut server) = pair(&rig, &listener, false).await;
     client.send(b"POST / HTTP/1.1\r\nContent-Length: 100000000\r\n\r\n").await;
     read_head(server.stream()).await;
@@ -421,7 +421,7 @@ async fn an_answer_from_a_server_that_takes_no_more_still_reaches_the_client() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn held_bytes_are_passed_on_when_the_client_ends_within_them() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     for bytes in ["GET https://api.te", "GET / HTTP/1.1\r\nX-JM-Thr"] {
         let (mut client, mut server) = pair(&rig, &listener, true).await;
         client.send(bytes.as_bytes()).await;

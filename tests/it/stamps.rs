@@ -24,7 +24,7 @@ const CONNECTIONS: usize = 8;
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_reply_never_arrives_before_the_write_that_caused_it_began() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let echo = tokio::spawn(async move {
         loop {
             let mut stream = accept_tls(&listener, &[]).await.unwrap();
@@ -103,7 +103,7 @@ fn side<'a>(facts: &[Fact<'a>], from: Side) -> Sent<'a> {
 #[cfg(target_os = "linux")]
 async fn bytes_that_waited_for_us_bear_the_time_of_their_arrival() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let rig = Rig::start(options_for(address));
     let mut client = rig.dial().await;
     // All in one segment: the rest is read with the CONNECT, or later, but it came with it.
     client.write_all(b"CONNECT api.test:80 HTTP/1.1\r\n\r\n\x00hello").await.unwrap();

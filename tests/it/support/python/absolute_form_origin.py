@@ -16,6 +16,7 @@ async def chat(websocket):
 certificate, key, implementation = sys.argv[1:4]
 listener = socket.socket()
 listener.bind(("127.0.0.1", 0))
+listener.listen(16)  # before the port is told: uvicorn listens later
 print(listener.getsockname()[1], flush=True)
 config = uvicorn.Config(
     Starlette(routes=[WebSocketRoute("/ws/chat", chat)]),
