@@ -1,7 +1,7 @@
 //! hyper as oracle of the HTTP/1 decoder: real traffic of hyper's client and server, taken byte for byte from between
 //! them, must decode to what hyper says that it sent and got.
 
-#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "tests")]
+#![allow(clippy::indexing_slicing, clippy::panic, clippy::unwrap_used, reason = "tests")]
 
 use std::{
     convert::Infallible,
@@ -26,7 +26,7 @@ use firstframe::{
         Decoder, Event, HttpEvent,
         http1::{Http1, Options},
     },
-    model::{Side, Timestamp, http::Head, trace::Chunk},
+    model::{Side, Timestamp, http::Head, side::Sides, trace::Chunk},
 };
 
 /// One message, as one of the two saw it. Header names in lower case, sorted.
@@ -76,6 +76,20 @@ impl AsyncWrite for Noted {
     }
 }
 
+/// Decodes what passed, and the end of both sides.
+fn feed(wire: &[(Side, Vec<u8>)], out: &mut dyn FnMut(Event<'_>)) {
+    let mut decoder = Http1::new(Options::default());
+    let mut offsets = Sides::default();
+    for (n, (from, bytes)) in wire.iter().enumerate() {
+        let offset = offsets.of_mut(*from);
+        decoder.push(&Chunk { from: *from, offset: *offset, arrived: None, read: Timestamp(n as u64), bytes }, out);
+        *offset += bytes.len() as u64;
+    }
+    for side in [Side::Server, Side::Client] {
+        decoder.end(side, Timestamp(wire.len() as u64), out);
+    }
+}
+
 /// What the decoder makes of the wire: requests and final responses, in order.
 #[derive(Debug, Default, PartialEq)]
 struct Decoded {
@@ -85,7 +99,6 @@ struct Decoded {
 }
 
 fn decode(wire: &[(Side, Vec<u8>)]) -> Decoded {
-    let mut decoder = Http1::new(Options::default());
     let mut decoded = Decoded::default();
     let mut ended = 0;
     let mut out = |event: Event<'_>| match event {
@@ -110,16 +123,7 @@ fn decode(wire: &[(Side, Vec<u8>)]) -> Decoded {
         }
         other => panic!("hyper does nothing odd: {other:?}"),
     };
-    let mut offsets = [0; 2];
-    for (n, (from, bytes)) in wire.iter().enumerate() {
-        let offset = &mut offsets[usize::from(*from == Side::Server)];
-        let chunk = Chunk { from: *from, offset: *offset, arrived: None, read: Timestamp(n as u64), bytes };
-        *offset += bytes.len() as u64;
-        decoder.push(&chunk, &mut out);
-    }
-    for side in Side::BOTH {
-        decoder.end(side, Timestamp(wire.len() as u64), &mut out);
-    }
+    feed(wire, &mut out);
     assert_eq!(ended, decoded.requests.len() + decoded.responses.len());
     decoded
 }
@@ -318,7 +322,6 @@ async fn hypers_client_and_the_decoder_agree_on_odd_but_valid_responses() {
 
 /// The one final response, and how many interim ones came before it; anomalies may be named.
 fn odd_ones_allowed(wire: &[(Side, Vec<u8>)]) -> (Message, usize) {
-    let mut decoder = Http1::new(Options::default());
     let (mut found, mut interims, mut ended) = (Message::default(), 0, 0);
     let mut out = |event: Event<'_>| match event {
         Event::Http(HttpEvent::ResponseHead { interim: true, .. }) => interims += 1,
@@ -331,16 +334,7 @@ fn odd_ones_allowed(wire: &[(Side, Vec<u8>)]) -> (Message, usize) {
         Event::Anomaly(anomaly) => assert!(!anomaly.opaque, "{anomaly:?}"),
         _ => {}
     };
-    let mut offsets = [0; 2];
-    for (from, bytes) in wire {
-        let offset = &mut offsets[usize::from(*from == Side::Server)];
-        let chunk = Chunk { from: *from, offset: *offset, arrived: None, read: Timestamp(0), bytes };
-        *offset += bytes.len() as u64;
-        decoder.push(&chunk, &mut out);
-    }
-    for side in [Side::Server, Side::Client] {
-        decoder.end(side, Timestamp(0), &mut out);
-    }
+    feed(wire, &mut out);
     assert_eq!(ended, 1);
     (found, interims)
 }

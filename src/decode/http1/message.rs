@@ -102,13 +102,15 @@ impl Http1 {
 
     /// An answer that the proxy made itself: complete `bytes`, which the server never sent, at the server's present
     /// offset. Decoded like a response, except that its ranges are empty and the server's bytes are counted on from
-    /// where they were. Where HTTP is over (opaque, switched) there is nothing that it could answer, and no event.
+    /// where they were. What the server was in the midst of sending is over. Where HTTP is (opaque, switched) there is
+    /// nothing that it could answer, and no event.
     pub fn inject(&mut self, bytes: &[u8], at: Timestamp, out: &mut Sink<'_>) {
         if self.stage != Stage::Http {
             return;
         }
         let Some(end) = find_head_end(bytes, 0) else { return };
         let (raw, mut rest) = (bytes.get(..end).unwrap_or_default(), bytes.get(end..).unwrap_or_default());
+        self.close(Side::Server, at, out);
         let offset = self.lanes.server.next;
         let nowhere = ByteRange { from: Side::Server, start: offset, end: offset };
         let (head, troubles) = parse_head(raw, nowhere, Kind::Response);

@@ -130,7 +130,6 @@ impl Decoder for Http1 {
             return;
         }
         lane.next = range.end;
-        lane.blank = None;
         let in_body = match &mut lane.state {
             State::Body(message) => {
                 let passed = message.scanner.skip(range.len());

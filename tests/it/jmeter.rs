@@ -1,0 +1,167 @@
+//! The main job on real input: JMeter 5.6.3 with HTTP samplers and the WebSocket Samplers plugin, through the product, to
+//! an HTTPS and WebSocket origin on loopback.
+
+use std::{collections::BTreeMap, path::Path, time::Duration};
+
+use serde_json::Value;
+
+use crate::support::{
+    origin::{Behaviour, Log, Origin},
+    product::{Product, describe},
+    repository, tool,
+};
+
+struct Run {
+    product: Product,
+    rows: Vec<BTreeMap<String, String>>,
+    printed: String,
+    log: Log,
+}
+
+fn jmeter(plan: &str, threads: u32, loops: u32, behaviour: Behaviour) -> Run {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
+    let origin = runtime.block_on(Origin::start(0, behaviour)).unwrap();
+    let product = Product::new(Some(&origin.ca_pem));
+    let jtl = product.folder.path().join("out.jtl");
+    let output = product
+        .command("run")
+        .arg("--")
+        .arg(tool("jmeter/bin/jmeter"))
+        .args(["-n", "-t"])
+        .arg(repository().join("tests/jmeter").join(plan))
+        .arg("-l")
+        .arg(&jtl)
+        .arg("-j")
+        .arg(product.folder.path().join("jmeter.log"))
+        .arg(format!("-Jport={}", origin.address.port()))
+        .args([format!("-Jthreads={threads}"), format!("-Jloops={loops}")])
+        // Its own folder for preferences, so that two of them do not meet.
+        .env("HOME", product.folder.path())
+        .output()
+        .unwrap();
+    assert!(output.status.success(), "{}", describe(&output));
+    let printed = String::from_utf8(output.stdout).unwrap();
+    let log = std::mem::take(&mut *origin.log.lock().unwrap());
+    Run { rows: rows(&jtl), product, printed, log }
+}
+
+/// The rows of a CSV JTL whose fields bear no commas or quotes.
+fn rows(jtl: &Path) -> Vec<BTreeMap<String, String>> {
+    let text = std::fs::read_to_string(jtl).unwrap();
+    let mut lines = text.lines();
+    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
+    let row = |line: &str| names.iter().map(ToString::to_string).zip(line.split(',').map(String::from)).collect();
+    lines.map(row).collect()
+}
+
+fn text<'a>(value: &'a Value, key: &str) -> &'a str {
+    value[key].as_str().unwrap_or_else(|| panic!("{key} of {value}"))
+}
+
+fn sorted<T: Ord>(items: impl IntoIterator<Item = T>) -> Vec<T> {
+    let mut items: Vec<T> = items.into_iter().collect();
+    items.sort();
+    items
+}
+
+fn count(rows: &[BTreeMap<String, String>], label: &str) -> usize {
+    rows.iter().filter(|row| row["label"] == label).count()
+}
+
+#[test]
+fn everything_that_fifty_threads_do_is_in_the_capture_and_nothing_else() {
+    let (threads, loops) = (50, 2);
+    let run = jmeter("screen-recording.jmx", threads, loops, Behaviour::default());
+    let iterations = (threads * loops) as usize;
+    assert_eq!(run.rows.len(), iterations * 8);
+    assert!(run.rows.iter().all(|row| row["success"] == "true"), "JMeter saw an error");
+
+    // Exchanges: what JMeter's rows say it sent, what the origin says it got, and what the capture says are the same.
+    let exchanges = run.product.json("ls", &["exchanges"]);
+    let captured = |exchange: &Value| {
+        (text(exchange, "method").to_owned(), text(exchange, "path").to_owned(), exchange["status"].as_u64().unwrap())
+    };
+    let seen = run.log.requests.iter().map(|seen| (seen.method.clone(), seen.target.clone(), u64::from(seen.status)));
+    assert_eq!(sorted(exchanges.iter().map(captured)), sorted(seen));
+    let of = |part: &str| exchanges.iter().filter(|x| text(x, "path").contains(part)).count();
+    assert_eq!(of("/notifications/channels"), count(&run.rows, "create channel"));
+    assert_eq!(of("/recordings/screen"), count(&run.rows, "recording metadata"));
+    assert_eq!(of("/scripts/"), count(&run.rows, "fetch script"));
+    assert_eq!(exchanges.iter().filter(|x| !x["websocket"].is_null()).count(), count(&run.rows, "open socket"));
+
+    // Byte counts: JMeter's sentBytes is the length of the decrypted request, head and body (measured).
+    let mut sent = Vec::new();
+    let sample = |part: &str| {
+        let exchange = exchanges.iter().find(|x| text(x, "path").contains(part)).unwrap();
+        run.product.output("show", &[text(exchange, "id"), "--raw", "request"]).len().to_string()
+    };
+    for (label, part) in [("recording metadata", "/recordings/screen"), ("fetch script", "/scripts/")] {
+        let bytes = sample(part);
+        assert!(run.rows.iter().any(|row| row["label"] == label && row["sentBytes"] == bytes), "{label}: {bytes}");
+        sent.push(bytes);
+    }
+    // The identity headers came from JMeter, are in the record, and did not reach the origin.
+    for exchange in &exchanges {
+        let names = exchange["request_headers"].as_array().unwrap().iter().map(|h| h[0].as_str().unwrap());
+        assert!(names.clone().any(|name| name == "X-JM-Thread"), "{exchange}");
+    }
+    let stripped =
+        |seen: &crate::support::origin::Seen| seen.headers.iter().all(|(name, _)| !name.starts_with("x-jm-"));
+    assert!(run.log.requests.iter().all(stripped), "an identity header reached the origin");
+
+    // Frames: the very texts, in both directions.
+    let frames = run.product.json("ls", &["frames"]);
+    let texts = |from: &str| {
+        sorted(frames.iter().filter(|f| f["from"] == from && f["opcode"] == 1).map(|f| text(f, "text").to_owned()))
+    };
+    assert_eq!(texts("client"), sorted(run.log.from_clients.clone()));
+    assert_eq!(texts("server"), sorted(run.log.to_clients.clone()));
+    let closes = frames.iter().filter(|f| f["opcode"] == 8 && f["from"] == "client").count();
+    assert_eq!(closes, count(&run.rows, "close socket"));
+
+    // The instants of OPEN are there and in order.
+    for socket in exchanges.iter().map(|x| &x["websocket"]).filter(|socket| !socket.is_null()) {
+        let at = |key: &str| socket[key].as_u64().unwrap_or_else(|| panic!("{key} of {socket}"));
+        assert!(at("server_open_ns") <= at("open_write_begun_ns"));
+        assert!(at("open_write_begun_ns") <= at("client_open_written_ns"));
+        assert!(at("open_write_begun_ns") <= at("first_frame_from_client_ns"));
+        assert_eq!(text(socket, "closed_by"), "client");
+        assert_eq!(at("close_code"), 1000);
+    }
+
+    // Each thread is a session, found by its header, and a plan that waits raises no flag.
+    let sessions = run.product.json("ls", &["sessions"]);
+    assert_eq!(sessions.len(), threads as usize);
+    assert!(sessions.iter().all(|s| s["sure"] == true && s["correlated_by"] == "header"));
+    assert_eq!(run.product.json("ls", &["flags"]), Vec::<Value>::new());
+    assert!(run.printed.contains("connections"), "{}", run.printed);
+    let verified = run.product.output("verify", &[]);
+    assert!(!verified.is_empty());
+}
+
+#[test]
+fn a_plan_that_does_not_wait_for_open_is_flagged() {
+    let late = Behaviour { open_after: Duration::from_millis(300), ..Behaviour::default() };
+    let run = jmeter("posts-too-early.jmx", 10, 1, late);
+    let posts = |seen: &&crate::support::origin::Seen| seen.target.ends_with("/recordings/screen");
+    let refused = run.log.requests.iter().filter(posts).filter(|seen| seen.status == 400).count();
+    assert!(refused > 0, "the plan was meant to be refused");
+
+    let flags = run.product.json("ls", &["flags"]);
+    let early: Vec<&Value> = flags.iter().filter(|flag| flag["rule"] == "metadata-before-open").collect();
+    let proven = early.iter().filter(|flag| flag["severity"] == "error").count();
+    assert!(proven > 0, "{flags:?}");
+    for flag in &early {
+        let exchange = run.product.json("show", &[text(flag, "subject")]).remove(0);
+        assert_eq!(text(&exchange, "path"), "/api/v2/recordings/screen");
+    }
+    assert!(run.printed.contains("metadata-before-open"), "{}", run.printed);
+}
+
+#[test]
+fn a_run_that_reaches_nobody_says_so() {
+    let product = Product::new(None);
+    let output = product.command("run").args(["--", "true"]).output().unwrap();
+    let all = describe(&output).to_lowercase();
+    assert!(all.contains("nothing reached the proxy"), "{all}");
+}
