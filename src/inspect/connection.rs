@@ -49,7 +49,7 @@ pub(super) struct Parts {
     unclaimed: Vec<(Rewritten, Box<[u8]>)>,
     /// What was written of the client's bytes since it asked for a socket that is not granted yet.
     #[serde(skip)]
-    early: Vec<Written>,
+    pub(super) early: Vec<Written>,
     /// Who ended first, and when.
     pub(super) first_end: Option<(Side, Timestamp)>,
     /// Whether it began in records that are gone: then it gets no row.

@@ -127,10 +127,10 @@ impl Inflation {
     /// Inflates further bytes of the message and appends what comes of them to `kept`.
     pub(super) fn feed(&mut self, mut bytes: &[u8], kept: &mut Vec<u8>, limits: Limits) {
         while let (State::Good, false) = (self.state, bytes.is_empty()) {
-            let (now, later) = bytes.split_at(bytes.len().min(BLOCK - self.block.0));
+            let (now, later) = bytes.split_at(bytes.len().min(BLOCK.saturating_sub(self.block.0)));
             self.inflate(now, kept, limits);
-            self.block.0 += now.len();
-            if self.block.0 == BLOCK {
+            self.block.0 = self.block.0.saturating_add(now.len());
+            if self.block.0 >= BLOCK {
                 self.settle(limits);
             }
             bytes = later;
@@ -223,8 +223,8 @@ impl Inflation {
             let room = limits.kept.saturating_sub(kept.len());
             kept.extend_from_slice(fresh.get(..room).unwrap_or(fresh));
             engine.end += written;
-            self.block.1 += written as u64;
-            self.produced += written as u64;
+            self.block.1 = self.block.1.saturating_add(written as u64);
+            self.produced = self.produced.saturating_add(written as u64);
             match status {
                 TINFLStatus::HasMoreOutput => {}
                 // A block marked as the last one (RFC 7692, 7.2.3.4): further blocks may follow it.

@@ -125,6 +125,7 @@ pub(super) fn is_text(bytes: &[u8], whole: bool) -> bool {
 }
 
 #[cfg(test)]
+#[allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
 

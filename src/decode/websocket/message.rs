@@ -85,7 +85,7 @@ impl Assembly {
             self.close();
         }
         let compressed = header.rsv1 && self.inflation.is_some();
-        let collectable = options.frame_bytes as u64 + 1..=options.message_bytes as u64;
+        let collectable = (options.frame_bytes as u64).saturating_add(1)..=options.message_bytes as u64;
         if header.fin && !compressed && !collectable.contains(&header.length) {
             return (Role::Alone, !interrupts);
         }
@@ -99,7 +99,7 @@ impl Assembly {
     /// Unmasked payload bytes of a [`Role::Part`].
     pub(super) fn feed(&mut self, bytes: &[u8], options: &Options) {
         let Some(open) = &mut self.open else { return };
-        open.bytes += bytes.len() as u64;
+        open.bytes = open.bytes.saturating_add(bytes.len() as u64);
         if open.holed {
             return;
         }

@@ -135,6 +135,13 @@ struct Current {
     holed: bool,
 }
 
+impl Current {
+    /// Payload bytes that are still to come.
+    fn left(&self) -> u64 {
+        self.header.length.saturating_sub(self.passed)
+    }
+}
+
 impl Direction {
     fn new(from: Side, takeover: Option<bool>, options: &Options) -> Self {
         Self {
@@ -178,7 +185,7 @@ impl Direction {
             return;
         }
         let missing = range.end - next;
-        let countable = self.frame.as_ref().is_some_and(|frame| missing <= frame.header.length - frame.passed);
+        let countable = self.frame.as_ref().is_some_and(|frame| missing <= frame.left());
         self.next = Some(range.end);
         self.report(AnomalyKind::Gap, next, range.end, at, !countable, out);
         let Some(frame) = self.frame.as_mut().filter(|_| countable) else { return self.give_up() };
@@ -188,7 +195,7 @@ impl Direction {
             self.assembly.hole();
             self.assembly.skip(missing);
         }
-        if frame.passed == frame.header.length {
+        if frame.left() == 0 {
             self.complete(None, at, options, out);
         }
     }
@@ -198,7 +205,7 @@ impl Direction {
         let message = self.assembly.open_since();
         let frame = match self.frame {
             Some(frame) => Some(frame.start),
-            None if self.header_bytes > 0 => Some(next - u64::from(self.header_bytes)),
+            None if self.header_bytes > 0 => Some(next.saturating_sub(self.header_bytes.into())),
             None => None,
         };
         if let (Some(start), false) = (message.or(frame), self.over) {
@@ -209,7 +216,8 @@ impl Direction {
 
     /// Reads a header from the front of `bytes`, or as much of it as there is; gives what follows.
     fn take_header<'b>(&mut self, bytes: &'b [u8], at: Timestamp, options: &Options, out: &mut Sink<'_>) -> &'b [u8] {
-        let held = usize::from(self.header_bytes);
+        // One byte less than the longest header, at most, unless the stored form was tampered with.
+        let held = usize::from(self.header_bytes).min(MAX_HEADER - 1);
         if held == 0 {
             self.began = at;
         }
@@ -223,7 +231,7 @@ impl Direction {
                     *to = *from;
                 }
                 let header = Header::parse(self.header.get(..held + copied).unwrap_or_default());
-                (header, header.map_or(copied, |header| usize::from(header.size) - held))
+                (header, header.map_or(copied, |header| usize::from(header.size).saturating_sub(held)))
             }
         };
         let next = self.next.unwrap_or_default().saturating_add(taken as u64);
@@ -232,7 +240,7 @@ impl Direction {
         match header {
             Some(header) => {
                 self.header_bytes = 0;
-                self.begin(header, next - u64::from(header.size), at, options, out);
+                self.begin(header, next.saturating_sub(header.size.into()), at, options, out);
             }
             None => self.header_bytes += taken as u8,
         }
@@ -241,7 +249,7 @@ impl Direction {
 
     /// A header is complete.
     fn begin(&mut self, header: Header, start: u64, at: Timestamp, options: &Options, out: &mut Sink<'_>) {
-        let end = start + u64::from(header.size);
+        let end = start.saturating_add(header.size.into());
         if header.is_endless() {
             self.report(AnomalyKind::FrameLength, start, end, at, true, out);
             return self.give_up();
@@ -269,9 +277,9 @@ impl Direction {
     fn take_payload<'b>(&mut self, bytes: &'b [u8], at: Timestamp, options: &Options, out: &mut Sink<'_>) -> &'b [u8] {
         let Some(frame) = &mut self.frame else { return bytes };
         let (header, position) = (frame.header, frame.passed);
-        let left = usize::try_from(header.length - position).unwrap_or(usize::MAX);
+        let left = usize::try_from(frame.left()).unwrap_or(usize::MAX);
         let (piece, rest) = bytes.split_at(left.min(bytes.len()));
-        frame.passed += piece.len() as u64;
+        frame.passed = position.saturating_add(piece.len() as u64);
         self.next = self.next.map(|next| next.saturating_add(piece.len() as u64));
 
         if frame.role == Role::Part {
@@ -372,7 +380,7 @@ fn feed(assembly: &mut Assembly, piece: &[u8], header: &Header, mut position: u6
         plain.copy_from_slice(masked);
         unmask(plain, key, position);
         assembly.feed(plain, options);
-        position += masked.len() as u64;
+        position = position.saturating_add(masked.len() as u64);
     }
 }
 

@@ -264,6 +264,63 @@ fn a_stored_decoder_goes_on_where_it_was() {
     }
 }
 
+/// Every number in `value`, replaced by each of `with`, one at a time.
+fn tampered(value: &serde_json::Value, with: &[u64]) -> Vec<serde_json::Value> {
+    match value {
+        serde_json::Value::Number(_) => with.iter().map(|number| (*number).into()).collect(),
+        serde_json::Value::Array(items) => {
+            let one = |at: usize| {
+                tampered(&items[at], with).into_iter().map(move |item| {
+                    let mut items = items.clone();
+                    items[at] = item;
+                    items.into()
+                })
+            };
+            (0..items.len()).flat_map(one).collect()
+        }
+        serde_json::Value::Object(fields) => {
+            let one = |(name, field): (&String, &serde_json::Value)| {
+                let name = name.clone();
+                tampered(field, with).into_iter().map(move |field| {
+                    let mut fields = fields.clone();
+                    fields[&name] = field;
+                    fields.into()
+                })
+            };
+            fields.iter().flat_map(one).collect()
+        }
+        _ => Vec::new(),
+    }
+}
+
+#[test]
+fn a_tampered_store_neither_panics_nor_hangs() {
+    let compressed = Sender::new().compress(&[b'x'; 5000]);
+    let starts = [vec![0x81], vec![0x81, 0xfe, 0], frame(0x01, b"abc", Some([1; 4])), frame(0xc1, &compressed, None)];
+    let mut tried = 0;
+    for start in starts {
+        let start = if start.len() > 3 { start[..start.len() - 1].to_vec() } else { start };
+        let mut socket = WebSocket::new(Some(TAKEOVER), options());
+        let chunk = Chunk { from: Side::Client, offset: 7, arrived: None, read: Timestamp(1), bytes: &start };
+        socket.push(&chunk, &mut |_| {});
+        let stored = serde_json::to_value(&socket).unwrap();
+        for state in tampered(&stored, &[0, 1, 14, 255, 4096, 70_000, u64::MAX - 1, u64::MAX]) {
+            let Ok(mut socket) = serde_json::from_value::<WebSocket>(state) else { continue };
+            let next = socket.directions.client.next.unwrap_or_default();
+            for (at, bytes) in [(0, &[0x5a; 300][..]), (300, &frame(0x81, b"hello", Some([3; 4])))] {
+                let offset = next.saturating_add(at).min(u64::MAX - 1000);
+                let chunk = Chunk { from: Side::Client, offset, arrived: None, read: Timestamp(1), bytes };
+                socket.push(&chunk, &mut |_| {});
+            }
+            let range = ByteRange { from: Side::Client, start: next, end: u64::MAX };
+            socket.lost(range, Timestamp(2), &mut |_| {});
+            socket.end(Side::Client, Timestamp(3), &mut |_| {});
+            tried += 1;
+        }
+    }
+    assert!(tried > 300, "{tried}");
+}
+
 /// One frame with the shortest header.
 fn frame(first: u8, payload: &[u8], key: Option<[u8; 4]>) -> Vec<u8> {
     let mask = if key.is_some() { 0x80 } else { 0 };

@@ -1,0 +1,1 @@
+//! The reading side on captures built in code.
