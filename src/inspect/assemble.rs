@@ -185,6 +185,7 @@ impl Fold<'_, '_> {
         let (cap, held_cap) = (self.shared.options.body_cap, self.shared.options.bodies_cap);
         let mut held = self.shared.held;
         if let Some(open) = self.find(index) {
+            open.exchange.request_body.bytes += bytes.len() as u64;
             open.request.push(bytes, cap, held_cap, &mut held);
         }
         self.shared.held = held;
@@ -194,6 +195,7 @@ impl Fold<'_, '_> {
         let held_cap = self.shared.options.bodies_cap;
         let mut held = self.shared.held;
         if let Some(open) = self.find(index) {
+            open.exchange.response_body.bytes += bytes.len() as u64;
             open.response.push(bytes, REFUSAL_CAP, held_cap, &mut held);
         }
         self.shared.held = held;

@@ -33,7 +33,8 @@ pub(super) fn of_request(named: Option<&Named>, head: &Head, tls: bool, websocke
     let (secure, authority) = match named {
         Some(named) => (tls || named.secure, named.authority.to_string()),
         None => {
-            let (scheme, host) = absolute(head.target()).unwrap_or((b"", head.header("host").unwrap_or_default()));
+            let (scheme, host) =
+                absolute(head.target()).unwrap_or_else(|| (b"", head.header("host").unwrap_or_default()));
             let secure = tls || scheme.eq_ignore_ascii_case(b"https") || scheme.eq_ignore_ascii_case(b"wss");
             (secure, with_port(&String::from_utf8_lossy(host), secure))
         }
@@ -67,6 +68,13 @@ fn with_port(host: &str, secure: bool) -> String {
 }
 
 #[cfg(test)]
+#[allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
 mod tests {
     use crate::decode::http1::head::{Kind, parse_head};
     use crate::model::{Side, trace::ByteRange};

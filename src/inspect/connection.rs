@@ -41,6 +41,7 @@ pub(super) struct Parts {
     pub(super) named: Option<Named>,
     pub(super) stage: Stage,
     /// Exchanges in flight, in order.
+    #[expect(clippy::vec_box, reason = "they are large; most connections have one, and a Vec makes room for four")]
     pub(super) open: Vec<Box<Open>>,
     pub(super) socket: Option<Box<Socket>>,
     pub(super) memberships: Memberships,
@@ -166,13 +167,9 @@ impl Conn {
 }
 
 impl Fold<'_, '_> {
-    pub(super) fn observe(&mut self, session: Option<crate::model::SessionId>, what: What<'_>) {
-        self.shared.observe(self.at, self.parts.view.id, session, what, self.out);
-    }
-
     pub(super) fn anomaly(&mut self, anomaly: &Anomaly) {
         let Self { shared, parts, at, out, .. } = self;
-        let open = parts.open.iter().rev().find(|open| open.concerns(anomaly.range)).or(parts.open.last());
+        let open = parts.open.iter().rev().find(|open| open.concerns(anomaly.range)).or_else(|| parts.open.last());
         let session = open.and_then(|open| open.seat.session);
         let exchange = open.map(|open| &open.exchange);
         shared.observe(*at, parts.view.id, session, What::Anomaly(exchange, anomaly), *out);
@@ -180,7 +177,9 @@ impl Fold<'_, '_> {
 
     fn connect(&mut self, connect: &Connect) {
         self.parts.view.first_byte.get_or_insert(connect.begin);
-        self.parts.named = Named::of_connect(&connect.authority).or(self.parts.named.take());
+        if let Some(named) = Named::of_connect(&connect.authority) {
+            self.parts.named = Some(named);
+        }
         self.parts.view.connect = Some(connect.clone());
     }
 
@@ -213,7 +212,7 @@ impl Fold<'_, '_> {
     fn data(&mut self, http: &mut Option<Box<Http1>>, chunk: &Chunk<'_>) {
         let range = chunk.range();
         if chunk.from == Side::Client {
-            self.parts.view.first_byte.get_or_insert(chunk.at());
+            self.parts.view.first_byte.get_or_insert_with(|| chunk.at());
         }
         self.from = Some(chunk.from);
         let mark = self.parts.marks.of_mut(chunk.from);

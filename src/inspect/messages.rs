@@ -247,7 +247,8 @@ impl Fold<'_, '_> {
         let lane = socket.lanes.of_mut(side);
         let Some(open) = parts.open.iter().find(|open| open.exchange.websocket.is_some()) else { return };
         let is_out = |frame: &Frame| written.is_none_or(|written| frame.range.end <= written.upto);
-        while let Some(mut pending) = lane.frames.pop_front_if(|pending| is_out(&pending.frame)) {
+        while lane.frames.front().is_some_and(|pending| is_out(&pending.frame)) {
+            let Some(mut pending) = lane.frames.pop_front() else { break };
             pending.frame.written = written.map(|written| written.written);
             let (frame, session, connection) = (&pending.frame, open.seat.session, parts.view.id);
             let payload = lane.collected(&pending.payload);

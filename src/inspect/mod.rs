@@ -79,6 +79,7 @@ impl Default for Options {
 
 /// What the inspector hands out, in order. The observation that makes a row final comes right before that row.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "it is handed on at once and never stored")]
 pub enum Output<'a> {
     /// For rules and live subscribers.
     Observation(&'a Observation<'a>),
@@ -251,6 +252,3 @@ fn time_of(fact: &Fact<'_>) -> Timestamp {
         Fact::Dropped(fact) => fact.at,
     }
 }
-
-#[cfg(test)]
-mod tests;

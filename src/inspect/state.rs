@@ -33,7 +33,7 @@ struct Restored {
     now: Timestamp,
     ticked: Timestamp,
     sessions: Sessions,
-    connections: Vec<Box<Conn>>,
+    connections: Vec<Conn>,
 }
 
 impl Inspector {
@@ -65,7 +65,7 @@ impl Inspector {
         let connections = restored.connections.into_iter().map(|mut conn| {
             conn.parts.headless = true;
             conn.parts.open.iter_mut().for_each(|open| open.headless = true);
-            (conn.parts.view.id.0, conn)
+            (conn.parts.view.id.0, Box::new(conn))
         });
         let shared = Shared {
             redactor: Redactor::with_options(options.redaction_key, &options.secrets),

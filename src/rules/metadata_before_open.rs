@@ -127,10 +127,12 @@ impl MetadataBeforeOpen {
         let open = |socket: &SessionSocket| {
             socket.client_open_written.is_some_and(|open| open <= at) && socket.closed.is_none_or(|closed| at < closed)
         };
-        if session.sockets.iter().any(open) {
+        let watch = self.sessions.entry(session.id).or_insert_with(|| Watch::of(session));
+        // The socket may have closed before this request, in a record that is still to come. But in a crowd, those that
+        // are early as far as is known go first.
+        if watch.requests.len() >= WAITING / 2 && session.sockets.iter().any(open) {
             return;
         }
-        let watch = self.sessions.entry(session.id).or_insert_with(|| Watch::of(session));
         if watch.requests.len() == WAITING {
             watch.requests.pop_front();
         }
@@ -168,19 +170,23 @@ impl Rule for MetadataBeforeOpen {
         match (observation.what, observation.session) {
             (What::RequestHead(exchange), Some(session)) => {
                 if exchange.asked_for_websocket() {
-                    self.sessions.entry(session.id).or_insert_with(|| Watch::of(session)).socket(exchange, session);
+                    self.sessions.entry(session.id).or_insert_with(|| Watch::of(session)).socket(
+                        exchange,
+                        session,
+                        observation.at,
+                    );
                 } else {
                     self.request(exchange, session);
                 }
             }
             (What::ResponseHead(exchange) | What::Open(exchange), Some(session)) => {
                 if let Some(watch) = self.sessions.get_mut(&session.id) {
-                    watch.socket(exchange, session);
+                    watch.socket(exchange, session, observation.at);
                 }
             }
             (What::Exchange(exchange, _), Some(session)) => {
                 if let Some(watch) = self.sessions.get_mut(&session.id) {
-                    watch.socket(exchange, session);
+                    watch.socket(exchange, session, observation.at);
                     watch.done(exchange);
                 }
             }
@@ -218,36 +224,37 @@ impl Watch {
     }
 
     /// Takes what is now known of the socket that the exchange opened, if it did.
-    fn socket(&mut self, exchange: &Exchange, session: &Session) {
+    fn socket(&mut self, exchange: &Exchange, session: &Session, now: Timestamp) {
         self.sure = session.sure;
         self.by = session.correlated_by;
-        let Some(now) = session.socket(exchange.id) else { return };
+        let Some(is) = session.socket(exchange.id) else { return };
         let answer = exchange.response.as_ref().map(|head| head.range);
         match self.sockets.iter_mut().find(|socket| socket.is.exchange == exchange.id) {
             Some(known) => {
-                known.is = now.clone();
+                known.is = is.clone();
                 known.answer = answer;
             }
             None => {
-                self.forget_closed();
-                self.sockets.push(Socket { is: now.clone(), answer, taken: false });
+                self.forget_closed(now);
+                self.sockets.push(Socket { is: is.clone(), answer, taken: false });
             }
         }
     }
 
-    /// Forgets sockets that no waiting request can belong to; when they closed is kept.
-    fn forget_closed(&mut self) {
+    /// Forgets sockets that no request can belong to any more; when they closed is kept.
+    fn forget_closed(&mut self, now: Timestamp) {
         let oldest = self.requests.iter().map(|request| request.first_byte).min();
         let mut excess = (self.sockets.len() + 1).saturating_sub(SOCKETS);
         let first_closed = &mut self.closed;
         self.sockets.retain(|socket| {
             let Some(closed) = socket.is.closed else { return true };
-            let needed = oldest.is_some_and(|oldest| oldest < closed) && excess == 0;
-            if !needed {
+            let awaited = closed.after(GRACE) > now || oldest.is_some_and(|oldest| oldest < closed);
+            let kept = awaited && excess == 0;
+            if !kept {
                 excess = excess.saturating_sub(1);
                 *first_closed = (*first_closed).into_iter().chain([closed]).min();
             }
-            needed
+            kept
         });
     }
 
@@ -427,7 +434,7 @@ impl Doubt<'_> {
         let early = instant.since(request.first_byte);
         let by = if early.is_zero() { String::new() } else { format!(" {}", words::duration(early)) };
         let doubt = missing.as_ref().map(|missing| format!(" ({missing})")).unwrap_or_default();
-        let at_socket = match socket.answer {
+        let at_socket = match socket.answer.filter(|_| instant != socket.is.asked) {
             Some(range) => Evidence::bytes(Subject::Exchange(socket.is.exchange), range, instant),
             None => Evidence::instant(Subject::Exchange(socket.is.exchange), instant),
         };

@@ -2,6 +2,8 @@
 
 mod absolute_form;
 mod http1_oracle;
+mod inspector;
+mod rules_corpus;
 mod jmeter;
 mod architecture;
 mod http1_oracle;

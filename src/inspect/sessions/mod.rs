@@ -366,6 +366,3 @@ impl Sessions {
         Some(Ended { view: tracked.view, sockets: tracked.sockets, at })
     }
 }
-
-#[cfg(test)]
-mod tests;

@@ -3,8 +3,10 @@
 #![allow(dead_code, unreachable_pub, reason = "each test module uses some of it")]
 
 pub mod client;
+pub mod inspection;
 pub mod origin;
 pub mod product;
+pub mod trace_script;
 
 use std::path::PathBuf;
 

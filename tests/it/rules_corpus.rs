@@ -1,0 +1,95 @@
+//! Traces as text with the flags (tests/corpus/rules/RULE/CASE.txt) or rows (tests/corpus/inspect/CASE.txt) that they
+//! must give. `UPDATE=1` writes what they give now. For each rule one case must fire and one must not.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    reason = "a test fails by panicking"
+)]
+
+use std::{
+    fs,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use firstframe::{model::exchange::Exchange, profile::Metadata, rules};
+
+use crate::support::{
+    inspection::{Outcome, inspect, line},
+    trace_script::TraceScript,
+};
+
+/// What parts the trace from what is expected.
+const MARK: &str = "=====\n";
+
+#[test]
+fn every_rule_fires_where_it_must_and_only_there() {
+    for rule in rules::RULES {
+        let cases = cases(&format!("rules/{}", rule.id));
+        let mut outcomes = [0, 0];
+        for case in &cases {
+            let fires = check(case, |outcome| outcome.flags.iter().map(json).collect());
+            outcomes[usize::from(fires.contains(&format!("\"rule\":\"{}\"", rule.id)))] += 1;
+        }
+        assert!(
+            outcomes.iter().all(|n| *n > 0),
+            "{}: needs a case that fires and one that does not: {outcomes:?}",
+            rule.id
+        );
+    }
+}
+
+#[test]
+fn rows_are_as_written() {
+    for case in cases("inspect") {
+        check(&case, |outcome| outcome.rows.iter().map(|row| line(row) + "\n").collect());
+    }
+}
+
+fn json(flag: &firstframe::model::rows::FlagRow) -> String {
+    serde_json::to_string(flag).unwrap() + "\n"
+}
+
+/// Compares what a case gives with what it expects, and returns it.
+fn check(case: &Path, show: impl Fn(&Outcome) -> String) -> String {
+    let text = fs::read_to_string(case).unwrap();
+    let (trace, expected) = text.split_once(MARK).unwrap_or((&text, ""));
+    let outcome = inspect(&TraceScript::parse(trace).events, &options(trace));
+    let given = show(&outcome);
+    if given != expected {
+        if std::env::var_os("UPDATE").is_some() {
+            fs::write(case, format!("{trace}{MARK}{given}")).unwrap();
+        } else {
+            panic!("{}:\nexpected\n{expected}\ngiven\n{given}\n(UPDATE=1 accepts it)", case.display());
+        }
+    }
+    given
+}
+
+/// A first line `# metadata: METHOD PATH` stands for a profile's matcher.
+fn options(trace: &str) -> rules::Options {
+    let metadata = trace.lines().find_map(|line| line.strip_prefix("# metadata: ")?.split_once(' '));
+    let mut options = rules::Options::default();
+    if let Some((method, path)) = metadata.map(|(method, path)| (method.to_owned(), path.to_owned())) {
+        let matches = move |exchange: &Exchange| {
+            exchange.request.method() == method.as_bytes() && exchange.path() == path.as_bytes()
+        };
+        options.metadata = Metadata::Matches(Arc::new(matches));
+    }
+    options
+}
+
+fn cases(folder: &str) -> Vec<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/corpus").join(folder);
+    let mut cases: Vec<PathBuf> = fs::read_dir(&folder)
+        .unwrap_or_else(|error| panic!("{}: {error}", folder.display()))
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|extension| extension == "txt"))
+        .collect();
+    cases.sort();
+    assert!(!cases.is_empty(), "{} holds no case", folder.display());
+    cases
+}
