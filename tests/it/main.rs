@@ -2,6 +2,11 @@
 
 mod absolute_form;
 mod architecture;
+mod cli;
+mod http1_oracle;
+mod reading;
+mod recording;
+mod architecture;
 mod http1_oracle;
 mod http1_oracle;
 mod inspector;
@@ -10,5 +15,12 @@ mod reading;
 mod recording;
 mod rules_corpus;
 mod store_recovery;
+mod store_recovery;
+mod rules_corpus;
 mod support;
+
+mod proxy_paths;
+mod proxy_rig;
+mod relay_verbatim;
+mod stamps;
 mod websocket_oracle;
