@@ -105,6 +105,6 @@ pub const HYPOTHESIS_PREFIXES: &[&str] = &["contrast:header:", "contrast:path:",
 
 /// Whether there is a hypothesis of that id.
 pub fn is_hypothesis(id: &str) -> bool {
-    let named = |prefix: &&str| id.strip_prefix(**prefix).is_some_and(|name| !name.trim().is_empty());
-    HYPOTHESES.contains(&id) || HYPOTHESIS_PREFIXES.iter().any(|prefix| named(&prefix))
+    let named = |prefix: &str| id.strip_prefix(prefix).is_some_and(|name| !name.trim().is_empty());
+    HYPOTHESES.contains(&id) || HYPOTHESIS_PREFIXES.iter().any(|prefix| named(prefix))
 }

@@ -276,14 +276,14 @@ impl Profile {
         self.close_codes.iter().find(|known| known.code == code)
     }
 
-    /// What metadata is, ready to be asked. `compile` turns a filter into a predicate.
+    /// What metadata is, ready to be asked. `compile` turns a filter into it.
     ///
     /// # Errors
     /// Those of `compile`.
-    pub fn metadata_with<E>(&self, compile: impl FnOnce(&str) -> Result<ExchangePredicate, E>) -> Result<Metadata, E> {
+    pub fn metadata_with<E>(&self, compile: impl FnOnce(&str) -> Result<Metadata, E>) -> Result<Metadata, E> {
         Ok(match &self.metadata {
             MetadataSpec::FirstAfterUpgrade => Metadata::FirstAfterUpgrade,
-            MetadataSpec::Filter(filter) => Metadata::Matches(compile(filter)?),
+            MetadataSpec::Filter(filter) => compile(filter)?,
             MetadataSpec::Frames => Metadata::Matches(Arc::new(|_| false)),
             MetadataSpec::Routes => {
                 let routes = self.routes.clone();

@@ -64,7 +64,7 @@ impl Schema {
         let violation = |error: jsonschema::ValidationError<'_>| Violation {
             instance_path: error.instance_path().as_str().to_owned(),
             schema_path: error.schema_path().as_str().to_owned(),
-            keyword: error.keyword().to_owned(),
+            keyword: error.kind().keyword().to_owned(),
             message: error.masked().to_string(),
         };
         errors.map(violation).collect()

@@ -2,21 +2,21 @@
 
 mod absolute_form;
 mod architecture;
+mod architecture;
 mod cli;
 mod http1_oracle;
-mod reading;
-mod recording;
-mod architecture;
 mod http1_oracle;
 mod http1_oracle;
 mod inspector;
 mod jmeter;
 mod reading;
+mod reading;
+mod recording;
 mod recording;
 mod rules_corpus;
-mod store_recovery;
-mod store_recovery;
 mod rules_corpus;
+mod store_recovery;
+mod store_recovery;
 mod support;
 
 mod proxy_paths;

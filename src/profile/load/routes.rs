@@ -38,8 +38,9 @@ pub(super) fn routes(root: &Table<'_>, files: ReadFile<'_>) -> Result<route::Tab
             let token = text.bytes().all(|b| b.is_ascii_uppercase() || b == b'-' || b == b'_');
             token.then(|| text.to_owned())
         };
-        let methods = methods.one_or_more(METHODS)?.iter().map(|value| value.parsed(METHODS, is_method));
-        let methods = methods.collect::<Result<Vec<_>, _>>()?;
+        let methods = methods.one_or_more(METHODS)?;
+        let methods: Vec<String> =
+            methods.iter().map(|value| value.parsed(METHODS, is_method)).collect::<Result<_, _>>()?;
         let is_safe = |method: &String| matches!(method.as_str(), "GET" | "HEAD" | "OPTIONS" | "TRACE");
         let media_type = |text: &str| {
             let (kind, of) = text.split_once('/')?;
