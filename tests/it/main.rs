@@ -9,6 +9,8 @@ mod http1_oracle;
 mod http1_oracle;
 mod inspector;
 mod jmeter;
+mod profiles;
+mod profiles;
 mod reading;
 mod reading;
 mod recording;
