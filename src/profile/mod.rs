@@ -1,9 +1,9 @@
 //! What is known of one API: types, and a strict loader. PURE: whoever calls reads the files.
 //!
-//! - [`load`] reads TOML and refuses what it does not understand, with line and hint ([`error`], [`read`]);
+//! - `load` reads TOML and refuses what it does not understand, with line and hint (`error`, `read`);
 //! - [`route`] and [`template`] find a request's route, [`shape`] guesses one without knowledge;
 //! - [`frame`], [`gate`], [`answer`], [`limit`], [`session`], [`secrets`], [`schema`], [`claim`] are a profile's parts;
-//! - [`write`] gives a profile as TOML or JSON that reads back as the same.
+//! - `write` gives a profile as TOML or JSON that reads back as the same.
 
 pub mod answer;
 pub mod claim;
