@@ -89,7 +89,10 @@ pub(super) fn nearest<'w>(wrong: &str, known: impl Iterator<Item = &'w str>) -> 
     let wrong = wrong.to_lowercase();
     known
         .map(|word| (edits(&wrong, word), word))
-        .filter(|(edits, word)| *edits <= word.chars().count().div_ceil(3))
+        .filter(|(edits, word)| {
+            let letters = word.chars().count();
+            *edits < letters && *edits <= letters.div_ceil(3)
+        })
         .min()
         .map(|(_, word)| word)
 }
@@ -137,6 +140,7 @@ mod tests {
         assert_eq!(nearest("mach", known()), Some("match"));
         assert_eq!(nearest("Filtr", known()), Some("filter"));
         assert_eq!(nearest("colour", known()), None);
+        assert_eq!(nearest("g", ["h"].into_iter()), None);
         assert_eq!(nearest(&"filter".repeat(99), known()), None);
     }
 }

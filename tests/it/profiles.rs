@@ -214,8 +214,8 @@ fn every_mistake_is_one_line_with_its_place_what_is_allowed_and_a_hint() {
             "8: `routes.id` is \"r\": expected an id that is not taken (hint: another one has this id)".to_owned(),
         ),
         (
-            routes("path = \"/a/{b}\"\nparams = { bb = \"uuid\" }"),
-            "7: unknown key `routes.params.bb`: expected one of `b` (hint: did you mean `b`?)".to_owned(),
+            routes("path = \"/a/{bid}\"\nparams = { Bidd = \"uuid\" }"),
+            "7: unknown key `routes.params.Bidd`: expected one of `bid` (hint: did you mean `bid`?)".to_owned(),
         ),
         (
             routes("path = \"/a/{b}\"\nparams = { b = \"guid\" }"),
@@ -329,9 +329,13 @@ fn every_mistake_is_one_line_with_its_place_what_is_allowed_and_a_hint() {
                 .to_owned(),
         ),
     ];
-    for (body, expected) in table {
-        assert_eq!(wrong(body), format!("p.toml:{expected}"), "{body}");
-    }
+    let differing: Vec<String> = table
+        .iter()
+        .map(|(body, expected)| (body, wrong(body), format!("p.toml:{expected}")))
+        .filter(|(_, found, expected)| found != expected)
+        .map(|(body, found, expected)| format!("{body}\n  found    {found}\n  expected {expected}"))
+        .collect();
+    assert!(differing.is_empty(), "{}", differing.join("\n\n"));
     assert_eq!(
         parse("summary = \"s\"").unwrap_err(),
         format!(
