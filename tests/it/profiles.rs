@@ -499,6 +499,13 @@ fn the_subcommand_lists_shows_checks_and_begins() {
         "error: bad.toml:4: unknown key `gate.kid`: expected one of `kind`, `frame`, `reason` (hint: did you mean \
          `kind`?)\n"
     );
+    for (filter, expected) in [("method=POST path~/metadata", 0), ("path~", 2), ("reqbody~x", 2)] {
+        let text = format!("name = \"x\"\nsummary = \"s\"\n[metadata]\nfilter = '{filter}'\n");
+        fs::write(dir.path().join("filter.toml"), text).unwrap();
+        let (code, _, error) = run(&["profiles", "check", "filter.toml"]);
+        assert_eq!((code, error.lines().count()), (expected, usize::from(expected == 2)), "{filter}: {error}");
+        assert!(code == 0 || error.starts_with("error: filter.toml: `metadata.filter` is no filter"), "{error}");
+    }
     let (code, _, error) = run(&["profiles", "check", "none.toml"]);
     assert_eq!((code, error.lines().count()), (2, 1), "{error}");
 }
