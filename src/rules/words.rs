@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::model::exchange::Exchange;
+use crate::{
+    model::exchange::Exchange,
+    profile::{Profile, Route},
+};
 
 /// What is longer is cut, with `…`.
 const LONGEST_PATH: usize = 120;
@@ -36,7 +39,24 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-fn printable(bytes: &[u8], longest: usize) -> String {
+/// The profile's route of a request.
+pub(super) fn route<'p>(profile: Option<&'p Profile>, exchange: &Exchange) -> Option<&'p Route> {
+    let routes = &profile?.routes;
+    if routes.is_empty() { None } else { routes.find(exchange.request.method(), exchange.path()) }
+}
+
+/// A header's or a variable's name.
+pub(super) fn name(bytes: &[u8]) -> String {
+    printable(bytes, 48)
+}
+
+/// `1 byte`, `2 bytes`.
+pub(super) fn bytes(n: u64) -> String {
+    if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") }
+}
+
+/// Bytes as text: one line of at most that many characters.
+pub(super) fn printable(bytes: &[u8], longest: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown: String =
         text.chars().take(longest).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
