@@ -4,6 +4,7 @@
 //! authority, listening sockets, and only then the capture on disk. No decision about traffic, rules or output is.
 
 mod metadata;
+pub mod profile;
 
 use std::{
     io,
@@ -22,7 +23,7 @@ use crate::{
     config::{Problem, RedactionKey, Settings},
     inspect,
     model::Timestamp,
-    profile::{Metadata, MetadataSpec, Profile},
+    profile::Profile,
     proxy::{self, Proxy},
     record::{Index, Inspection, Recorder, Summary},
     rules,
@@ -61,7 +62,7 @@ impl Running {
     /// # Errors
     /// What keeps it from starting; nothing is left running then.
     pub fn start(settings: &Settings) -> anyhow::Result<Self> {
-        let profile = load_profile(settings)?;
+        let profile = profile::load(settings)?;
         // What is wrong with the settings comes before anything is touched.
         inspection(settings, &profile, RedactionKey([0; 32]))?;
         let authority = Arc::new(Authority::open_or_create(&settings.ca_dir())?);
@@ -177,7 +178,7 @@ fn recorded_options(settings: &Settings, inspection: &Inspection) -> Result<serd
     let mut effective = settings.clone();
     effective.inspect.identity_headers.clone_from(&inspection.inspector.identity_headers);
     let mut options = effective.to_json();
-    if let (Some(text), Some(options)) = (profile_file(settings)?, options.as_object_mut()) {
+    if let (Some(text), Some(options)) = (profile::text_to_record(settings)?, options.as_object_mut()) {
         options.insert(PROFILE_TEXT.to_owned(), text.into());
     }
     Ok(options)
@@ -215,22 +216,20 @@ const PROFILE_TEXT: &str = "profile_text";
 /// # Errors
 /// The first thing that is wrong.
 pub fn check(settings: &Settings) -> anyhow::Result<()> {
-    inspection(settings, &load_profile(settings)?, RedactionKey([0; 32]))?;
+    inspection(settings, &profile::load(settings)?, RedactionKey([0; 32]))?;
     Ok(())
 }
 
 /// How facts become rows and flags under these settings.
 fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Result<Inspection, Problem> {
-    let filter = match (&settings.metadata, &profile.metadata) {
-        (Some(filter), _) | (None, MetadataSpec::Filter(filter)) => Some(filter),
-        (None, MetadataSpec::FirstAfterUpgrade) => None,
-    };
-    let metadata = match filter {
-        Some(filter) => metadata_filter(settings, filter)?,
-        None => Metadata::FirstAfterUpgrade,
+    let metadata = match &settings.metadata {
+        Some(filter) => metadata::matching(filter).map_err(|why| settings.problem("metadata", why))?,
+        None => profile.metadata_with(metadata::matching).map_err(|why| settings.problem("profile", why))?,
     };
     let mut inspector =
         inspect::Options { redaction_key: key.0, secrets: settings.redact.clone(), ..settings.inspect.clone() };
+    inspector.secrets.headers.extend(profile.secrets.headers.iter().cloned());
+    inspector.secrets.fields.extend(profile.secrets.query.iter().chain(&profile.secrets.fields).cloned());
     if settings.origin("inspect.identity_headers").is_none() {
         inspector.identity_headers.clone_from(&profile.identity_headers);
     }
@@ -251,7 +250,7 @@ pub fn inspection_of(dir: &CaptureDir, settings: &Settings) -> anyhow::Result<In
     let recorded_profile = options.get(PROFILE_TEXT).and_then(|text| text.as_str());
     let profile = match (settings.origin("profile"), recorded_profile) {
         (None, Some(text)) => Profile::parse("the capture's profile", text)?,
-        _ => load_profile(settings)?,
+        _ => profile::load(settings)?,
     };
     let settings = settings.or_recorded(options);
     let captures = dir.path().parent().unwrap_or(Path::new("."));
@@ -268,30 +267,4 @@ pub fn inspection_of(dir: &CaptureDir, settings: &Settings) -> anyhow::Result<In
     // A capture that was copied without its key can be read; its fingerprints match none elsewhere.
     let key = key.unwrap_or(RedactionKey([0; 32]));
     inspection(&settings, &profile, key).context("the capture's own settings cannot be used")
-}
-
-/// The profile that the settings name.
-fn load_profile(settings: &Settings) -> Result<Profile, Problem> {
-    let wrong = |why: String| settings.problem("profile", why);
-    match profile_file(settings)? {
-        None => Profile::named(&settings.profile).map_err(|error| wrong(error.to_string())),
-        Some(text) => Profile::parse(&settings.profile, &text).map_err(|error| wrong(error.to_string())),
-    }
-}
-
-/// The profile's text where a file is named: what has a folder or `.toml` in it, and is not built in.
-fn profile_file(settings: &Settings) -> Result<Option<String>, Problem> {
-    let path = Path::new(&settings.profile);
-    let is_path = path.components().count() > 1 || path.extension().is_some_and(|extension| extension == "toml");
-    if !is_path {
-        return Ok(None);
-    }
-    let text = std::fs::read_to_string(path);
-    text.map(Some).map_err(|error| settings.problem("profile", format!("cannot be read: {error}")))
-}
-
-/// The filter is the settings' own, or else the profile's.
-fn metadata_filter(settings: &Settings, filter: &str) -> Result<Metadata, Problem> {
-    let key = if settings.metadata.is_some() { "metadata" } else { "profile" };
-    metadata::matching(filter).map_err(|why| settings.problem(key, why))
 }

@@ -37,12 +37,19 @@ const MAX_COMMON_NAME: usize = 64;
 /// Application protocols for which one leaf keeps a configuration; clients invent more only to hurt us.
 const MAX_CONFIGS: usize = 8;
 
+/// The configuration that chooses one application protocol, or none.
+#[derive(Debug)]
+struct Served {
+    alpn: Option<Box<[u8]>>,
+    config: Arc<ServerConfig>,
+}
+
 /// A leaf certificate with its key, ready to be served.
 #[derive(Debug)]
 pub struct Leaf {
     key: Arc<CertifiedKey>,
     made: Duration,
-    configs: Mutex<Vec<(Option<Box<[u8]>>, Arc<ServerConfig>)>>,
+    served: Mutex<Vec<Served>>,
 }
 
 impl Leaf {
@@ -57,13 +64,13 @@ impl Leaf {
         alpn: Option<&[u8]>,
         build: impl FnOnce(&Arc<CertifiedKey>) -> ServerConfig,
     ) -> Arc<ServerConfig> {
-        let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, config)) = configs.iter().find(|(known, _)| known.as_deref() == alpn) {
-            return Arc::clone(config);
+        let mut served = self.served.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = served.iter().find(|known| known.alpn.as_deref() == alpn) {
+            return Arc::clone(&known.config);
         }
         let config = Arc::new(build(&self.key));
-        if configs.len() < MAX_CONFIGS {
-            configs.push((alpn.map(Into::into), Arc::clone(&config)));
+        if served.len() < MAX_CONFIGS {
+            served.push(Served { alpn: alpn.map(Into::into), config: Arc::clone(&config) });
         }
         config
     }
@@ -115,7 +122,7 @@ impl Minter {
         let certificate = params.signed_by(&self.pair, &self.issuer).map_err(error)?;
         self.minted.fetch_add(1, Ordering::Relaxed);
         let key = CertifiedKey::new(vec![certificate.into()], Arc::clone(&self.key));
-        Ok(Leaf { key: Arc::new(key), made, configs: Mutex::default() })
+        Ok(Leaf { key: Arc::new(key), made, served: Mutex::default() })
     }
 }
 

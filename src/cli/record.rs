@@ -32,6 +32,9 @@ async fn record(settings: &Settings, globals: &Globals, events: bool) -> anyhow:
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let running = app::Running::start(settings)?;
     recording::announce(&running, settings, globals, events)?;
+    if !globals.quiet && !events {
+        say(&format!("clients that check certificates must trust {}", running.certificate().display()));
+    }
     let status = StatusLine::start(&running, !events && !globals.quiet);
     let mut failed = running.failed();
     let failed = tokio::select! {

@@ -105,7 +105,6 @@ pub(super) fn announce(running: &Running, settings: &Settings, globals: &Globals
             say(&format!("listening on {} ({})", listener.address, listener.mode));
         }
         say(&format!("recording to {}", running.capture().path().display()));
-        say(&format!("clients that check certificates must trust {}", running.certificate().display()));
     }
     Ok(())
 }
@@ -172,7 +171,7 @@ impl Ended {
 }
 
 /// The options that lead to the same captures folder in the next command; the capture itself is the newest there.
-fn selector(settings: &Settings, globals: &Globals) -> String {
+pub(super) fn selector(settings: &Settings, globals: &Globals) -> String {
     let by_option = globals.captures.is_some();
     let by_file = globals.config.as_ref().filter(|_| settings.origin("captures").is_some());
     match (by_option, by_file) {

@@ -90,7 +90,7 @@ async fn through_the_proxy(
     }
     recording::conclude(&ended, &summary, settings, globals, events)?;
     if let Some(silence) = silence(&summary.totals) {
-        say(&advice(silence, kind));
+        say(&format!("\n{}", advice(silence, kind, &recording::selector(settings, globals))));
     }
     let matched: Vec<&str> = fail_on.iter().filter_map(|wanted| wanted.matched(&summary)).collect();
     if !matched.is_empty() {
@@ -257,7 +257,7 @@ impl FailOn {
 }
 
 /// What to do where there is nothing to see.
-fn advice(silence: Silence, kind: Kind) -> String {
+fn advice(silence: Silence, kind: Kind, selector: &str) -> String {
     let program = match kind {
         Kind::JMeter(_) => "jmeter",
         Kind::Other => "the command",
@@ -281,11 +281,12 @@ fn advice(silence: Silence, kind: Kind) -> String {
              --set proxy.decrypt=false records without looking inside"
         ),
         Silence::NoServer => {
-            "clients came, but no server was reached: `firstframe ls connections` says why for each".to_owned()
+            format!("clients came, but no server was reached: `firstframe{selector} ls connections` says why for each")
         }
-        Silence::NoRequest => {
-            "clients connected and asked for nothing: `firstframe ls connections` shows what they sent".to_owned()
-        }
+        Silence::NoRequest => format!(
+            "clients connected and asked for nothing that is HTTP: `firstframe{selector} ls connections` shows how far \
+             they came"
+        ),
     }
 }
 

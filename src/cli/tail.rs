@@ -80,7 +80,7 @@ fn follow(
             std::future::pending().await
         }
     };
-    recorder.live(&kinds.join(","), filter, interrupted, &mut |message| {
+    recorder.live(&kinds.join(","), filter, || {}, interrupted, &mut |message| {
         match message {
             LiveMessage::Row(row) => print(&row, args, look, output)?,
             LiveMessage::Lost(rows) if args.json => {

@@ -24,7 +24,7 @@ use super::{Output, connection::Fold, rows};
 const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 4 << 20;
 /// What an idle lane may keep allocated.
-const KEPT_BYTES: usize = 512;
+const KEPT_BYTES: usize = 128;
 /// Longer text is not shown in rows.
 const TEXT: usize = 4096;
 

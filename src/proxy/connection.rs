@@ -196,7 +196,7 @@ async fn first_bytes(trace: &Trace<'_>, client: &mut Leg, head: &mut Vec<u8>) ->
         let end = match read {
             Ok(Ok(0)) => End { by: Closer::Client, how: Ending::Fin, error: None },
             Ok(Ok(_)) => {
-                begin.get_or_insert(at(client.stamp()));
+                begin = begin.or_else(|| Some(at(client.stamp())));
                 continue;
             }
             Ok(Err(error)) => End::client(error.into()),
@@ -395,7 +395,9 @@ async fn between(
         _ => (!hello.alpn.is_empty()).then(|| b"http/1.1".to_vec()),
     };
     let like = server.as_ref().ok().and_then(|server| server.tls()?.peer_certificates()?.first().cloned());
-    client_handshake(trace, &mut client, *hello, to, like.as_ref(), chosen.as_deref(), begin).await?;
+    client_handshake(trace, &mut client, *hello, to, like.as_ref(), chosen.as_deref(), begin)
+        .await
+        .map_err(|end| pass_on(end, server.as_ref().ok()))?;
     match server {
         Ok(server) => Ok(relay(trace, entry, client, server, to, chosen.as_deref())),
         Err(answer) => Err(answer_request(trace, &mut client, &answer).await),
@@ -418,6 +420,7 @@ async fn client_hello(
     let clock = trace.shared.tap.clock();
     let mut peek = Peek::default();
     let mut begin = None;
+    let mut server_broke = None;
     loop {
         match peek.look() {
             Hello::Tls(hello) => {
@@ -433,33 +436,51 @@ async fn client_hello(
             tokio::select! {
                 biased;
                 read = client.read_raw_into(clock, &mut peek.bytes) => Some(read),
-                () = speaks(server) => None,
+                broken = speaks(server) => {
+                    server_broke = broken;
+                    None
+                }
             }
         };
         match timeout(wait, read).await {
             Ok(Some(Ok(read))) if read > 0 => {
                 begin.get_or_insert_with(|| at(client.stamp()));
             }
-            Ok(Some(Err(error))) => return Err(End::client(error.into())),
+            Ok(Some(Err(error))) => return Err(pass_on(End::client(error.into()), server)),
             // The end is still there to be read.
             Ok(Some(Ok(_)) | None) | Err(_) => break,
         }
+    }
+    if let Some(Broken { how, why }) = server_broke {
+        if how == Ending::Rst {
+            client.reset_on_drop();
+        }
+        return Err(End { by: Closer::Server, how, error: Some(why) });
     }
     client.unread(&peek.bytes);
     Ok((None, begin.unwrap_or_default()))
 }
 
-/// Returns when the server has sent something, or ended.
-async fn speaks(server: Option<&Leg>) {
+/// A client that resets its connection resets the server's.
+fn pass_on(end: End, server: Option<&Leg>) -> End {
+    if let (Ending::Rst, Some(server)) = (end.how, server) {
+        server.reset_on_drop();
+    }
+    end
+}
+
+/// Returns when the server has sent something, or ended; or how it broke, which is told but once.
+async fn speaks(server: Option<&Leg>) -> Option<Broken> {
     let Some(server) = server else { return std::future::pending().await };
     poll_fn(|cx| {
         let mut byte = [0];
         match server.tcp().poll_peek(cx, &mut ReadBuf::new(&mut byte)) {
             Poll::Pending => Poll::Pending,
-            Poll::Ready(_) => Poll::Ready(()),
+            Poll::Ready(Ok(_)) => Poll::Ready(None),
+            Poll::Ready(Err(error)) => Poll::Ready(Some(error.into())),
         }
     })
-    .await;
+    .await
 }
 
 async fn dial(trace: &Trace<'_>, to: &HostPort) -> Result<Leg, Answer> {

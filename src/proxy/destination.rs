@@ -186,8 +186,7 @@ impl Dialer {
     pub(super) async fn dial(&self, to: &HostPort) -> (Option<SocketAddr>, Result<TcpStream, DialError>) {
         let to = self.connect_to.iter().find(|rule| rule.from == *to).map_or(to, |rule| &rule.to);
         let mut last = None;
-        let deadline = tokio::time::Instant::now() + self.timeout;
-        let result = match tokio::time::timeout_at(deadline, self.try_all(to, deadline, &mut last)).await {
+        let result = match tokio::time::timeout(self.timeout, self.try_all(to, &mut last)).await {
             Ok(result) => result,
             Err(_) => {
                 let what =
@@ -198,19 +197,13 @@ impl Dialer {
         (last, result)
     }
 
-    async fn try_all(
-        &self,
-        to: &HostPort,
-        deadline: tokio::time::Instant,
-        last: &mut Option<SocketAddr>,
-    ) -> Result<TcpStream, DialError> {
+    async fn try_all(&self, to: &HostPort, last: &mut Option<SocketAddr>) -> Result<TcpStream, DialError> {
         let addresses = look_up(to).await?;
+        let share = (self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX)).max(LEAST_TRY);
         let mut failures = Vec::new();
         let mut timed_out = true;
-        for (tried, address) in addresses.iter().enumerate() {
+        for address in &addresses {
             *last = Some(*address);
-            let left = u32::try_from(addresses.len() - tried).unwrap_or(u32::MAX);
-            let share = (deadline.saturating_duration_since(tokio::time::Instant::now()) / left).max(LEAST_TRY);
             match tokio::time::timeout(share, TcpStream::connect(address)).await {
                 Ok(Ok(stream)) => {
                     socket::prepare(&stream);

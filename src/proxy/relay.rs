@@ -325,7 +325,7 @@ impl Relay {
         let first = self.first.unwrap_or(Side::Client);
         let how = self.flows.of(first).end.unwrap_or(Ending::Error);
         let error = error.filter(|_| how != Ending::Fin && how != Ending::CloseNotify);
-        self.finish.get_or_insert(Finish::Closed { by: first.into(), how, error });
+        self.finish.get_or_insert_with(|| Finish::Closed { by: first.into(), how, error });
     }
 
     /// Passes on how `from` ended, if it did.

@@ -35,6 +35,13 @@ const MAX_SESSIONS: usize = 512;
 /// A ClientHello is no larger (rustls takes no more either).
 const MAX_HELLO: usize = 64 << 10;
 
+/// What tells one client configuration from another.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+struct Terms {
+    offer: Vec<Vec<u8>>,
+    verified: bool,
+}
+
 /// Everything TLS that connections share.
 pub(super) struct Shared {
     authority: Arc<Authority>,
@@ -44,8 +51,7 @@ pub(super) struct Shared {
     http2: bool,
     key_log: Option<Arc<dyn KeyLog>>,
     tickets: Arc<dyn ProducesTickets>,
-    /// By offered protocols, and whether servers are verified.
-    configs: Mutex<HashMap<(Vec<Vec<u8>>, bool), Arc<ClientConfig>>>,
+    configs: Mutex<HashMap<Terms, Arc<ClientConfig>>>,
     /// Sessions of verified servers, and of the others.
     sessions: [Arc<ClientSessionMemoryCache>; 2],
 }
@@ -92,7 +98,7 @@ impl Shared {
     fn client_config(&self, name: &str, offer: &[Vec<u8>]) -> Result<Arc<ClientConfig>, rustls::Error> {
         let verified = !self.insecure.iter().any(|host| host == &name.to_ascii_lowercase());
         let mut configs = self.configs.lock().unwrap_or_else(PoisonError::into_inner);
-        let key = (offer.to_vec(), verified);
+        let key = Terms { offer: offer.to_vec(), verified };
         if let Some(config) = configs.get(&key) {
             return Ok(Arc::clone(config));
         }

@@ -25,8 +25,11 @@ const READ: u64 = 4 << 20;
 /// What a body may grow to when its coding is taken off.
 const LARGEST: usize = 4 << 20;
 
-/// Request and response bodies of an exchange, or their beginnings; `None` where there is none to be had.
-pub(super) fn of(shelf: Shelf<'_>, row: &ExchangeRow) -> Result<(Option<Vec<u8>>, Option<Vec<u8>>), Error> {
+/// Request and response bodies; `None` where there is none to be had.
+pub(super) type Bodies = (Option<Vec<u8>>, Option<Vec<u8>>);
+
+/// The bodies of an exchange, or their beginnings.
+pub(super) fn of(shelf: Shelf<'_>, row: &ExchangeRow) -> Result<Bodies, Error> {
     let row = Row::Exchange(Box::new(row.clone()));
     let mut request = Vec::new();
     let mut response = Vec::new();

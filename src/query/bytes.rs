@@ -130,6 +130,8 @@ pub struct Missing {
     pub range: ByteRange,
     /// Why, in words.
     pub why: String,
+    /// How many bytes had been written before.
+    pub after: u64,
 }
 
 /// What was written and what was not.
@@ -269,7 +271,7 @@ impl Pen<'_> {
 
     fn miss(&mut self, range: ByteRange, why: Option<String>) {
         let why = why.unwrap_or_else(|| UNEXPLAINED.to_owned());
-        self.copied.missing.push(Missing { range, why });
+        self.copied.missing.push(Missing { range, why, after: self.copied.bytes });
     }
 
     /// A reason that came after what it is the reason of.

@@ -32,6 +32,9 @@ pub struct Client {
     runtime: Runtime,
 }
 
+/// Takes pieces of an answer; `Break` ends it.
+type Pieces<'p> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + 'p;
+
 /// What ended a subscription.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Ended {
@@ -94,7 +97,8 @@ impl Client {
         Ok(row)
     }
 
-    /// Rows as they become final, until the capture stops, `each` breaks or `stop` is ready.
+    /// Rows as they become final, until the capture stops, `each` breaks or `stop` is ready. `subscribed` is called once
+    /// nothing is missed any more.
     ///
     /// # Errors
     /// As [`Self::list`], and what `each` fails with.
@@ -102,6 +106,7 @@ impl Client {
         &self,
         kinds: &str,
         filter: Option<&Filter>,
+        subscribed: impl FnOnce(),
         stop: impl Future<Output = ()>,
         each: &mut dyn FnMut(LiveMessage) -> Result<ControlFlow<()>, Error>,
     ) -> Result<Ended, Error> {
@@ -111,6 +116,7 @@ impl Client {
             let uri = format!("ws://capture{}", request.to_uri());
             let connected = tokio_tungstenite::client_async(uri, stream).await;
             let (mut socket, _) = connected.map_err(|error| self.refused(error))?;
+            subscribed();
             let mut stop = std::pin::pin!(stop);
             loop {
                 let message = tokio::select! {
@@ -134,11 +140,7 @@ impl Client {
     }
 
     /// The lines of an answer.
-    fn lines(
-        &self,
-        request: &Request,
-        each: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<(), Error> {
+    fn lines(&self, request: &Request, each: &mut Pieces<'_>) -> Result<(), Error> {
         let mut pending: Vec<u8> = Vec::new();
         self.get(request, &mut |bytes| {
             pending.extend_from_slice(bytes);
@@ -159,11 +161,7 @@ impl Client {
     }
 
     /// Asks and hands out the answer's bytes as they come.
-    fn get(
-        &self,
-        request: &Request,
-        each: &mut dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<(), Error> {
+    fn get(&self, request: &Request, each: &mut Pieces<'_>) -> Result<(), Error> {
         self.runtime.block_on(async {
             let (mut sender, connection) =
                 http1::handshake(TokioIo::new(self.stream()?)).await.map_err(|error| self.broken(&error))?;

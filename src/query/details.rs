@@ -4,12 +4,16 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    decode::content::Decoded,
+    decode::{
+        content::Decoded,
+        http1::head::{Kind as HeadKind, find_head_end, parse_head},
+    },
     model::{
-        ExchangeId,
+        ExchangeId, Side,
         flag::Subject,
         http::{Head, Span},
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
+        trace::ByteRange,
     },
     redact::Redactor,
 };
@@ -213,18 +217,17 @@ fn messages(capture: &Capture, row: &ExchangeRow, secrets: Secrets) -> Result<(M
     let response = beginning(capture, row.id, Part::Response)?;
     let halves = Halves::decode(&request.bytes, &response.bytes);
     let mut redactor = (secrets == Secrets::Fingerprints).then(|| capture.redactor());
-    let mut message = |read: Read, half: &Half, size: Option<u64>| Message {
+    let mut message = |read: Read, half: &Half, kind: HeadKind, size: Option<u64>| Message {
         head: match &half.head {
             Some(head) => shown_head(head, redactor.as_mut()),
-            // What the decoder does not take for a head is shown as far as its first empty line.
-            None => shown_text(&read.bytes, redactor.as_mut()),
+            None => shown_anyway(&read, kind, redactor.as_mut()),
         },
         body: excerpt(half, size.unwrap_or_default(), redactor.as_mut()),
         missing: read.missing,
     };
     // The request's secrets are known by the time the response is shown, which may echo them.
-    let first = message(request, &halves.request, Some(row.request_body_bytes));
-    let second = message(response, &halves.response, row.response_body_bytes);
+    let first = message(request, &halves.request, HeadKind::Request, Some(row.request_body_bytes));
+    let second = message(response, &halves.response, HeadKind::Response, row.response_body_bytes);
     Ok((first, second))
 }
 
@@ -236,6 +239,10 @@ struct Read {
 fn beginning(capture: &Capture, id: ExchangeId, part: Part) -> Result<Read, Error> {
     let mut bytes = Vec::new();
     let copied = capture.raw(Subject::Exchange(id), part, Some(READ), &mut bytes)?;
+    // What comes behind a hole would be taken for its continuation.
+    if let Some(first) = copied.missing.first() {
+        bytes.truncate(usize::try_from(first.after).unwrap_or(usize::MAX));
+    }
     Ok(Read { bytes, missing: copied.missing.into_iter().map(|missing| missing.to_string()).collect() })
 }
 
@@ -264,13 +271,17 @@ fn shown_head(head: &Head, redactor: Option<&mut Redactor>) -> Vec<u8> {
     out
 }
 
-fn shown_text(bytes: &[u8], redactor: Option<&mut Redactor>) -> Vec<u8> {
-    let end = memchr::memmem::find(bytes, b"\r\n\r\n").map_or(bytes.len().min(EXCERPT), |at| at + 4);
-    let text = String::from_utf8_lossy(bytes.get(..end).unwrap_or_default());
-    match redactor {
-        Some(redactor) => redactor.text(&text).into_owned().into_bytes(),
-        None => bytes.get(..end).unwrap_or_default().to_vec(),
+/// What the decoder does not take for a head, as far as the first empty line. Nothing of it where its beginning is
+/// missing: a secret's name may be, too.
+fn shown_anyway(read: &Read, kind: HeadKind, redactor: Option<&mut Redactor>) -> Vec<u8> {
+    if !read.missing.is_empty() {
+        return Vec::new();
     }
+    let end = find_head_end(&read.bytes, 0).unwrap_or_else(|| read.bytes.len().min(EXCERPT));
+    let bytes = read.bytes.get(..end).unwrap_or_default();
+    let from = if kind == HeadKind::Request { Side::Client } else { Side::Server };
+    let (head, _) = parse_head(bytes, ByteRange { from, start: 0, end: bytes.len() as u64 }, kind);
+    shown_head(&head, redactor)
 }
 
 fn excerpt(half: &Half, size: u64, redactor: Option<&mut Redactor>) -> Excerpt {

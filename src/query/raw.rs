@@ -176,6 +176,7 @@ fn proxy_made(dir: &CaptureDir, row: &ExchangeRow, limit: Option<u64>, out: &mut
         None => copied.missing.push(Missing {
             range: ByteRange { from: Side::Server, start: 0, end: u64::MAX },
             why: "the proxy's own answer is not in the segments any more".to_owned(),
+            after: 0,
         }),
     }
     Ok(copied)

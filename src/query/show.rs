@@ -55,8 +55,9 @@ fn find<T: Ordered>(shelf: Shelf<'_>, id: Subject, number: u64) -> Result<T, Err
     // It is not there: what is?
     let mut range = None;
     let mut look = |row: &T| {
-        let (first, last) = range.unwrap_or((row.order(), row.order()));
-        range = Some((first.min(row.order()), last.max(row.order())));
+        let order = row.order();
+        let (first, last) = range.unwrap_or((order, order));
+        range = Some((first.min(order), last.max(order)));
     };
     in_memory().for_each(&mut look);
     for segment in &shelf.rows.tables {

@@ -213,6 +213,7 @@ pub fn read_row(kind: Kind, json: &[u8]) -> Result<Row, serde_json::Error> {
 
 /// One message of `/live`: a row as it is, or how many were lost since the one before.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::large_enum_variant, reason = "nearly every message is a row")]
 pub enum LiveMessage {
     /// A row. Its kind shows in its id; flags have none.
     Row(Row),
@@ -418,8 +419,6 @@ fn percent_decode(text: &str) -> Result<String, Misunderstood> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::model::{ConnectionId, ExchangeId, FrameId};
 

@@ -81,13 +81,13 @@ impl Writer {
         tracing::error!("recording has failed, traffic goes on unrecorded: {error}");
         let why = error.to_string();
         self.index.failed(Failure { complete_until_ns: complete_until, why: why.clone() });
+        if self.on_error == OnRecordError::Stop {
+            self.failed.stop();
+        }
         // On a full disk this may fail as well; then it is tried again at the end, and "recording" with a free lock is
         // not "clean" either.
         if let Err(error) = self.dir.set_state(State::Incomplete { from_ns: Some(complete_until), why }) {
             tracing::warn!("the failure cannot be noted now: {error}");
-        }
-        if self.on_error == OnRecordError::Stop {
-            self.failed.stop();
         }
     }
 }

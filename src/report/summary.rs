@@ -39,15 +39,15 @@ const WIDTH: usize = 80;
 
 /// Why there is nothing to see, where that is so.
 pub fn silence(totals: &Totals) -> Option<Silence> {
-    if totals.exchanges > 0 || totals.frames > 0 {
+    if totals.exchanges > totals.proxy_made || totals.frames > 0 {
         return None;
     }
-    let failed = totals.client_tls_failed + totals.server_tls_failed + totals.dials_failed;
+    let unreached = totals.server_tls_failed.max(totals.dials_failed);
     if totals.connections == 0 {
         Some(Silence::NoConnection)
-    } else if totals.client_tls_failed > 0 && totals.client_tls_failed >= failed {
+    } else if totals.client_tls_failed > 0 && totals.client_tls_failed >= unreached && totals.exchanges == 0 {
         Some(Silence::NotTrusted)
-    } else if failed > 0 {
+    } else if unreached > 0 || totals.proxy_made > 0 {
         Some(Silence::NoServer)
     } else {
         Some(Silence::NoRequest)

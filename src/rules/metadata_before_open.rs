@@ -238,6 +238,7 @@ impl Watch {
             }
             None => {
                 self.forget_closed(now);
+                self.sockets.reserve_exact(1);
                 self.sockets.push(Socket { is: is.clone(), answer, taken: false });
             }
         }

@@ -110,6 +110,8 @@ pub enum State {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::expect_used, reason = "tests")]
+
     use super::*;
 
     #[test]

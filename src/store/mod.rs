@@ -1,7 +1,7 @@
 //! A capture on disk: the segments, which are the evidence, and what is derived from them. docs/format.md specifies
 //! every byte.
 //!
-//! - [`format`]: the bytes of a segment's header and records; pure functions.
+//! - [`mod@format`]: the bytes of a segment's header and records; pure functions.
 //! - [`capture_dir`]: a capture's folder, its lock and its `capture.json` ([`capture_meta`]).
 //! - [`segment_writer`] and [`segment_reader`]: append, follow, seek, resynchronise; [`ranges`]: a side's bytes again.
 //! - [`recovery`]: what a killed or damaged capture still holds; `verify`.

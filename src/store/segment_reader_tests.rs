@@ -1,4 +1,5 @@
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+#![allow(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, here of one")]
 
 use std::fs;
 
@@ -292,8 +293,11 @@ fn a_writer_takes_back_what_a_reader_may_have_seen_of_a_failed_write() {
     assert_eq!(reader.tail().unwrap(), 30);
     fs::write(&path, &good).unwrap();
     let mut writer = files::private_file().append(true).open(&path).unwrap();
-    io::Write::write_all(&mut writer, &[numbered(1), numbered(38)].concat()).unwrap();
-    assert_eq!(numbers(&mut reader), [1, 38]);
+    // Shorter than what the other one claimed to be.
+    io::Write::write_all(&mut writer, &numbered(1)).unwrap();
+    assert_eq!(numbers(&mut reader), [1]);
+    io::Write::write_all(&mut writer, &numbered(38)).unwrap();
+    assert_eq!(numbers(&mut reader), [38]);
 }
 
 #[test]

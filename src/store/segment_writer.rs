@@ -42,8 +42,28 @@ pub struct SegmentWriter {
     previous: Hash,
     /// Sealed, but not yet known to be on the disk.
     unsynced: Vec<(PathBuf, File)>,
+    /// A segment's file is new, and its name perhaps not yet on the disk.
+    folder_dirty: bool,
     last_sync: Timestamp,
     appended: u64,
+}
+
+/// What was written but may not be on the disk yet.
+#[derive(Debug)]
+#[must_use = "nothing is synced before `sync` is called"]
+pub struct Unsynced {
+    files: Vec<(PathBuf, File)>,
+    folder: Option<PathBuf>,
+}
+
+impl Unsynced {
+    /// Waits until it is on the disk.
+    pub fn sync(self) -> Result<(), Error> {
+        for (path, file) in &self.files {
+            file.sync_data().context("sync", path)?;
+        }
+        self.folder.as_deref().map_or(Ok(()), files::sync_dir)
+    }
 }
 
 /// The segment that is being written.
@@ -79,6 +99,7 @@ impl SegmentWriter {
             next_number: last.unwrap_or(0) + 1,
             previous: previous.unwrap_or_default(),
             unsynced: Vec::new(),
+            folder_dirty: false,
             last_sync: Timestamp(0),
             appended: 0,
         };
@@ -136,28 +157,39 @@ impl SegmentWriter {
         Ok(())
     }
 
-    /// Brings everything that was appended to the disk.
+    /// Brings everything that was appended to the disk. Where it fails, the caller cannot know what reached the disk:
+    /// the system reports such an error once.
     pub fn sync(&mut self) -> Result<(), Error> {
-        while let Some((path, file)) = self.unsynced.last() {
-            file.sync_data().context("sync", path)?;
-            self.unsynced.pop();
-        }
-        if let Some(segment) = self.segment.as_mut().filter(|segment| segment.dirty) {
-            segment.file.sync_data().context("sync", &segment.path)?;
-            segment.dirty = false;
-        }
-        Ok(())
+        self.unsynced()?.sync()
     }
 
     /// Syncs if the last time is long enough ago. `true` where it did. To be called from time to time, and once no more
     /// records come.
     pub fn sync_if_due(&mut self, now: Timestamp) -> Result<bool, Error> {
-        if now.since(self.last_sync) < self.options.sync_every {
-            return Ok(false);
+        match self.unsynced_if_due(now)? {
+            Some(unsynced) => unsynced.sync().map(|()| true),
+            None => Ok(false),
         }
-        // Also after a failure: to try again at once would be to try all the time.
+    }
+
+    /// The same for callers that would rather let another thread wait for the disk.
+    pub fn unsynced_if_due(&mut self, now: Timestamp) -> Result<Option<Unsynced>, Error> {
+        if now.since(self.last_sync) < self.options.sync_every {
+            return Ok(None);
+        }
         self.last_sync = now;
-        self.sync().map(|()| true)
+        self.unsynced().map(Some)
+    }
+
+    fn unsynced(&mut self) -> Result<Unsynced, Error> {
+        let mut files = std::mem::take(&mut self.unsynced);
+        if let Some(segment) = self.segment.as_mut().filter(|segment| segment.dirty) {
+            let file = segment.file.try_clone().context("sync", &segment.path)?;
+            files.push((segment.path.clone(), file));
+            segment.dirty = false;
+        }
+        let folder = std::mem::take(&mut self.folder_dirty).then(|| self.dir.segments_dir());
+        Ok(Unsynced { files, folder })
     }
 
     /// The files of segments that were sealed since the last call or sync: for whoever syncs them on another thread.
@@ -179,6 +211,7 @@ impl SegmentWriter {
             None => {
                 let segment = Segment::create(&self.dir, self.next_number, self.previous)?;
                 self.next_number += 1;
+                self.folder_dirty = true;
                 segment
             }
         };
@@ -200,7 +233,6 @@ impl Segment {
             return Err(error).context("write", &temporary);
         }
         fs::rename(&temporary, &path).context("rename", &path)?;
-        files::sync_parent(&path)?;
         let mut hasher = blake3::Hasher::new();
         hasher.update(&header);
         let bytes = header.len() as u64;

@@ -217,6 +217,7 @@ fn the_scanner_sees_imports_in_every_spelling() {
     assert_eq!(root_module.ways_out(), [(2, "super:: leaves the module here: write crate::")]);
     assert!(names("let now = Instant::now();", "Instant::"));
     assert!(!names("let x = mytokio::y;", "tokio"));
+    assert!(names("x.await?", ".await") && !names("self.awaiting", ".await"));
 }
 
 #[derive(Default)]
@@ -267,8 +268,11 @@ impl Source {
         self.code.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 
-    /// Whether the line lies behind the file's `#[cfg(test)] mod …`, which is its last item.
+    /// Whether the line lies in a file of tests, or behind the file's `#[cfg(test)] mod …`, which is its last item.
     fn in_tests(&self, number: usize) -> bool {
+        if self.path.ends_with("/tests.rs") || self.path.ends_with("_tests.rs") {
+            return true;
+        }
         let begin = self.text.lines().position(|line| line == "#[cfg(test)]");
         begin.is_some_and(|index| number > index)
     }
@@ -339,11 +343,14 @@ impl Source {
     }
 }
 
-/// Whether `text` holds `word` with no identifier's letter before it.
+/// Whether `text` holds `word` with no identifier's letter before it, and none behind it where it is a keyword.
 fn names(text: &str, word: &str) -> bool {
+    let letter = |c: char| c.is_alphanumeric() || c == '_';
     text.match_indices(word).any(|(at, _)| {
-        let before = text[..at].chars().next_back();
-        word.starts_with('.') || !before.is_some_and(|c| c.is_alphanumeric() || c == '_')
+        if word.starts_with('.') {
+            return !text[at + word.len()..].chars().next().is_some_and(letter);
+        }
+        !text[..at].chars().next_back().is_some_and(letter)
     })
 }
 

@@ -294,6 +294,7 @@ fn what_is_open_and_what_is_fresh_is_seen_while_recording() {
 
 #[test]
 fn oldest_segments_go_and_the_rest_is_indexed_as_before() {
+    tracing_subscriber::fmt().with_test_writer().init();
     let captures = tempfile::tempdir().unwrap();
     let mut options = options();
     options.retention.max_bytes = 256 << 10;
@@ -358,7 +359,7 @@ fn child_recorder() {
                 !index.status().complete
             });
             let failed = recorder.failed();
-            assert_eq!(failed.is_stopped(), mode == "stop");
+            until("the policy is followed", || failed.is_stopped() == (mode == "stop"));
             let before = index.status().queue;
             load(&tap, 4);
             let after = index.status().queue;

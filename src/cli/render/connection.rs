@@ -70,7 +70,7 @@ pub fn page(details: &ConnectionDetails, anchor: WallAnchor, look: Look) -> Stri
     super::flags(&mut page, flags);
     if !exchanges.is_empty() {
         page.section("Exchanges");
-        let table = exchanges.iter().map(|row| rows::exchange(row));
+        let table = exchanges.iter().map(rows::exchange);
         page.table(rows::columns(crate::query::Kind::Exchanges), table);
         more(&mut page, row.exchanges, exchanges.len(), &format!("ls exchanges --filter 'connection={}'", row.id));
     }

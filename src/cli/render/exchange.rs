@@ -29,7 +29,7 @@ pub fn page(details: &ExchangeDetails, anchor: WallAnchor, look: Look) -> String
     let ink = if row.status.is_none() { Ink::Odd } else { Ink::of_status(row.status) };
     page.title(&row.id.to_string(), ink, &format!("{} {} → {answer}", row.method, rows::target(row)));
     let session = row.session.map(|session| format!(" · session {session}")).unwrap_or_default();
-    page.pair("belongs to", format!("connection {}, its {}{session}", row.connection, nth(row.index)));
+    page.pair("belongs to", format!("connection {} (its {} exchange){session}", row.connection, nth(row.index)));
     page.pair(
         "server",
         match &row.server {
@@ -115,15 +115,15 @@ fn open_instants(page: &mut Page, row: &ExchangeRow, socket: &SocketRow) {
         ("server_open", socket.server_open_ns),
         ("open_write_begun", socket.open_write_begun_ns),
         ("client_open_written", socket.client_open_written_ns),
-        ("first frame client", socket.first_frame_from_client_ns),
-        ("first frame server", socket.first_frame_from_server_ns),
+        ("first client frame", socket.first_frame_from_client_ns),
+        ("first server frame", socket.first_frame_from_server_ns),
     ];
     for (name, at) in steps {
         let Some(at) = at else {
             page.pair_in(Ink::Faint, name, "-");
             continue;
         };
-        let early = name.starts_with("first frame client") && socket.open_write_begun_ns.is_some_and(|open| at < open);
+        let early = name.starts_with("first client frame") && socket.open_write_begun_ns.is_some_and(|open| at < open);
         let remark = if early { "  before the client can have seen OPEN" } else { "" };
         let distance = if at == origin { String::new() } else { format!("  {}", units::distance(origin, at)) };
         let ink = if early { Ink::Bad } else { Ink::Plain };

@@ -11,6 +11,9 @@ use super::{
     text, units,
 };
 
+/// What a target gets at least.
+const LEAST: usize = 20;
+
 /// The line of a row, without its end.
 pub fn line(row: &Row, look: Look) -> String {
     match row {
@@ -33,18 +36,23 @@ fn exchange(row: &ExchangeRow, look: Look) -> String {
     let took = row.response_last_byte_ns.map(|last| last.0.saturating_sub(row.request_first_byte_ns.0));
     let took = took.map(|took| format!("  {}", units::duration(took))).unwrap_or_default();
     let status = row.status.map_or_else(|| "no answer".to_owned(), |status| status.to_string());
-    let marks = flags(&row.flags, look);
-    let begin = format!("{:>12}  {}", units::offset(row.request_first_byte_ns), row.id);
-    let fixed = text::width(&begin) + row.method.len() + status.len() + text::width(&took) + 8;
-    let room = look.width.saturating_sub(fixed + row.flags.iter().map(|flag| flag.len() + 3).sum::<usize>()).max(20);
+    let begin = format!("{:>12}  ", units::offset(row.request_first_byte_ns));
+    let id = row.id.to_string();
+    let method = text::clean(&row.method);
+    let marks: usize = row.flags.iter().map(|rule| text::width(rule) + 4).sum();
+    let fixed = text::width(&begin) + id.len() + 2 + text::width(&method) + 1 + 3 + status.len() + text::width(&took);
+    let room = look.width.saturating_sub(fixed + marks).max(LEAST);
+    let mut target = text::clean(&rows::target(row));
+    // The origin is the same in most lines; the path is what tells them apart.
+    if text::width(&target) > room {
+        target = text::fit(&text::clean(&rows::resource(row)), room);
+    }
     format!(
-        "{:>12}  {}  {} {} → {}{}{marks}",
-        units::offset(row.request_first_byte_ns),
-        look.paint(Ink::Id, &row.id.to_string()),
-        text::clean(&row.method),
-        text::fit(&text::clean(&rows::target(row)), room),
+        "{begin}{}  {method} {target} → {}{}{}",
+        look.paint(Ink::Id, &id),
         look.paint(Ink::of_status(row.status), &status),
         look.paint(Ink::Faint, &took),
+        flags(&row.flags, look),
     )
 }
 

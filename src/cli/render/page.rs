@@ -12,7 +12,7 @@ use super::{
 
 /// Columns before the value of a pair.
 const INDENT: usize = 2;
-const KEY: usize = 18;
+const KEY: usize = 21;
 
 /// A page that grows.
 pub(super) struct Page {
@@ -45,8 +45,11 @@ impl Page {
     /// The same in an ink.
     pub(super) fn pair_in(&mut self, ink: Ink, key: &str, value: impl AsRef<str>) {
         let room = self.look.width.saturating_sub(INDENT + KEY).max(20);
+        let value = text::clean(value.as_ref());
+        // Only what does not fit is filled anew.
+        let lines = if text::width(&value) <= room { vec![value] } else { text::wrap(&value, room) };
         let mut key = key;
-        for line in text::wrap(&text::clean(value.as_ref()), room) {
+        for line in lines {
             let padding = KEY.saturating_sub(text::width(key));
             let shown = self.look.paint(Ink::Faint, key);
             let line = self.look.paint(ink, &line);
@@ -80,12 +83,12 @@ impl Page {
     }
 
     /// A table, indented.
-    pub(super) fn table(&mut self, columns: &'static [Column], rows: impl Iterator<Item = Vec<Cell>>) {
+    pub(super) fn table(&mut self, columns: &'static [Column], mut rows: impl Iterator<Item = Vec<Cell>>) {
         let mut out = Vec::new();
         let look = Look { width: self.look.width.saturating_sub(INDENT), ..self.look };
         let mut table = Table::new(columns, look, &mut out);
         // Writing to memory does not fail.
-        let _ = rows.map(|row| table.row(row)).collect::<Result<(), _>>();
+        let _ = rows.try_for_each(|row| table.row(row));
         let _ = table.flush();
         for line in String::from_utf8_lossy(&out).lines() {
             let _ = writeln!(self.out, "{:INDENT$}{line}", "");

@@ -59,11 +59,12 @@ pub fn columns(kind: Kind) -> &'static [Column] {
                     right("TIME"),
                     or_drop(left("CONN"), 3),
                     or_drop(left("SESSION"), 2),
+                    or_drop(left("ORIGIN"), 1),
                     left("METHOD"),
                     rest("TARGET"),
                     right("STATUS"),
                     right("TOOK"),
-                    or_drop(left("FLAGS"), 4),
+                    left("FLAGS"),
                 ]
             }
         }
@@ -181,19 +182,27 @@ pub(super) fn exchange(row: &ExchangeRow) -> Vec<Cell> {
         Cell::new(Ink::Plain, units::offset(row.request_first_byte_ns)),
         Cell::new(Ink::Faint, row.connection.to_string()),
         Cell::new(Ink::Faint, row.session.map_or_else(|| "-".to_owned(), |session| session.to_string())),
+        Cell::new(Ink::Faint, super::text::fit(&origin(row), 40)),
         Cell::new(Ink::Plain, super::text::fit(&row.method, 12)),
-        Cell::new(Ink::Plain, target(row)),
+        Cell::new(Ink::Plain, resource(row)),
         Cell::new(Ink::of_status(row.status), status),
         Cell::new(Ink::Plain, took.map_or_else(|| "-".to_owned(), units::duration)),
         Cell::new(Ink::Odd, rules(&row.flags)),
     ]
 }
 
-/// `api.test/path?query`, with the scheme where it is a socket.
+/// `https://api.test:443/path?query`
 pub(super) fn target(row: &ExchangeRow) -> String {
-    let origin = crate::model::exchange::origin_form(row.target.as_bytes());
-    let scheme = if row.scheme.starts_with("ws") { format!("{}://", row.scheme) } else { String::new() };
-    format!("{scheme}{}{}", row.authority, String::from_utf8_lossy(origin))
+    format!("{}{}", origin(row), resource(row))
+}
+
+fn origin(row: &ExchangeRow) -> String {
+    format!("{}://{}", row.scheme, row.authority)
+}
+
+/// The target as the server would see it, in origin form.
+pub(super) fn resource(row: &ExchangeRow) -> String {
+    String::from_utf8_lossy(crate::model::exchange::origin_form(row.target.as_bytes())).into_owned()
 }
 
 /// The first rule and how many more.

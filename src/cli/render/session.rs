@@ -77,7 +77,7 @@ fn exchange_events(row: &ExchangeRow, events: &mut Vec<Event>) {
     let mut push = |at: Option<Timestamp>, ink, what: String| {
         events.extend(at.map(|at| Event { at, on_socket, ink, what }));
     };
-    let target = rows::target(row);
+    let target = rows::resource(row);
     push(Some(row.request_first_byte_ns), Ink::Plain, format!("{} {} {target}", row.id, row.method));
     let answered = row.response_last_byte_ns.or(row.response_first_byte_ns);
     match &row.websocket {

@@ -9,8 +9,10 @@ use super::{
 
 /// How many rows are looked at before the widths are settled.
 const SAMPLE: usize = 100;
-/// The least width of a column that gives way.
-const LEAST: usize = 12;
+/// A column that gives way has this width before others are left out for it.
+const LEAST: usize = 20;
+/// Where none can be left out any more, it gives way down to this.
+const NARROWEST: usize = 8;
 const GAP: usize = 2;
 
 /// A column.
@@ -147,6 +149,7 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], total: usize, more: bool) -> V
         }
     }
     let mut spare = total.saturating_sub(needed(&kept));
+    let mut lacking = needed(&kept).saturating_sub(total);
     let mut widths = Vec::new();
     for (at, column) in columns.iter().enumerate() {
         let mut width = wanted(at, column);
@@ -155,6 +158,9 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], total: usize, more: bool) -> V
             let gain = if more { spare } else { wish };
             spare -= gain;
             width += gain;
+            let loss = lacking.min(width.saturating_sub(NARROWEST));
+            lacking -= loss;
+            width -= loss;
         }
         widths.push((kept.get(at) == Some(&true)).then_some(width));
     }
@@ -163,8 +169,6 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], total: usize, more: bool) -> V
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     const COLUMNS: &[Column] = &[
@@ -187,8 +191,10 @@ mod tests {
     fn the_rest_takes_what_is_left_and_lines_fit() {
         let rows = [["x1", "/a/long/path/that/does/not/fit", "12"], ["x10", "/", "1234"]];
         assert_eq!(
-            table(26, &rows),
-            "ID   PATH             SIZE\nx1   /a/long/path/t…    12\nx10  /                1234\n"
+            table(32, &rows),
+            "ID   PATH                   SIZE\n\
+             x1   /a/long/path/that/do…    12\n\
+             x10  /                      1234\n"
         );
         assert_eq!(
             table(80, &rows),
@@ -201,16 +207,17 @@ mod tests {
     #[test]
     fn where_it_is_too_narrow_columns_are_left_out() {
         let rows = [["x1", "/a/long/path/that/does/not/fit", "12"]];
-        assert_eq!(table(18, &rows), "ID  PATH\nx1  /a/long/path/…\n");
+        assert_eq!(table(28, &rows), "ID  PATH\nx1  /a/long/path/that/does/…\n");
+        assert_eq!(table(14, &rows), "ID  PATH\nx1  /a/long/p…\n", "then the rest becomes narrow");
     }
 
     #[test]
     fn later_rows_find_room_and_are_never_cut_in_their_ids() {
         let mut rows = vec![["x1", "/short", "1"]; SAMPLE];
         rows.push(["x1234", "/much/longer/than/those/before", "1000"]);
-        let out = table(30, &rows);
-        assert_eq!(out.lines().nth(1).unwrap(), "x1  /short                   1");
-        assert_eq!(out.lines().last().unwrap(), "x1234  /much/longer/than/th…  1000");
+        let out = table(36, &rows);
+        assert_eq!(out.lines().nth(1).unwrap(), "x1  /short                         1");
+        assert_eq!(out.lines().last().unwrap(), "x1234  /much/longer/than/those/b…  1000");
     }
 
     #[test]

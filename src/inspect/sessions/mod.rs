@@ -306,6 +306,8 @@ impl Sessions {
             {
                 view.sockets.remove(oldest);
             }
+            // Most users have one socket at a time, and there may be ten thousand users.
+            view.sockets.reserve_exact(1);
             view.sockets.push(SessionSocket {
                 exchange: exchange.id,
                 asked: exchange.request_first_byte,

@@ -1,6 +1,6 @@
 //! The few header fields that say where a message ends and what follows it.
 
-use super::body::Body;
+use crate::model::http::Framing;
 
 /// A line of this length is kept whole while it comes in pieces; of a longer one only that it was too long.
 const MAX_LINE: usize = 16 << 10;
@@ -102,24 +102,25 @@ impl Fields {
         }
     }
 
-    /// The body of a request; `None` where there is none.
-    pub(super) fn request_body(&self) -> Result<Option<Body>, &'static str> {
+    /// How the end of a request's body is known.
+    pub(super) fn request_framing(&self) -> Result<Framing, &'static str> {
         self.sure()?;
-        if self.other_coding {
-            return Err("its Transfer-Encoding is not chunked alone");
+        match self.length {
+            _ if self.other_coding => Err("its Transfer-Encoding is not chunked alone"),
+            _ if self.chunked => Ok(Framing::Chunked),
+            Some(length) => Ok(Framing::Length(length)),
+            None => Ok(Framing::None),
         }
-        Ok(if self.chunked { Some(Body::CHUNKED) } else { self.length.filter(|n| *n > 0).map(Body::Length) })
     }
 
-    /// The body of a response that has one.
-    pub(super) fn response_body(&self) -> Result<Option<Body>, &'static str> {
+    /// How the end of the body of a response is known that has one.
+    pub(super) fn response_framing(&self) -> Result<Framing, &'static str> {
         self.sure()?;
         Ok(match self.length {
-            _ if self.other_coding => Some(Body::UntilClose),
-            _ if self.chunked => Some(Body::CHUNKED),
-            Some(0) => None,
-            Some(length) => Some(Body::Length(length)),
-            None => Some(Body::UntilClose),
+            _ if self.other_coding => Framing::UntilClose,
+            _ if self.chunked => Framing::Chunked,
+            Some(length) => Framing::Length(length),
+            None => Framing::UntilClose,
         })
     }
 
@@ -156,11 +157,11 @@ mod tests {
 
     #[test]
     fn bodies_are_known_only_where_nobody_can_differ() {
-        let request = |lines: &[&str]| fields(lines).request_body();
-        assert_eq!(request(&["Host: a\r\n"]), Ok(None));
-        assert_eq!(request(&["content-LENGTH:  12 \r\n"]), Ok(Some(Body::Length(12))));
-        assert_eq!(request(&["Content-Length: 12\r\n", "Content-Length: 12\n"]), Ok(Some(Body::Length(12))));
-        assert_eq!(request(&["Transfer-Encoding: Chunked\r\n"]), Ok(Some(Body::CHUNKED)));
+        let request = |lines: &[&str]| fields(lines).request_framing();
+        assert_eq!(request(&["Host: a\r\n"]), Ok(Framing::None));
+        assert_eq!(request(&["content-LENGTH:  12 \r\n"]), Ok(Framing::Length(12)));
+        assert_eq!(request(&["Content-Length: 12\r\n", "Content-Length: 12\n"]), Ok(Framing::Length(12)));
+        assert_eq!(request(&["Transfer-Encoding: Chunked\r\n"]), Ok(Framing::Chunked));
         for doubtful in [
             &["Content-Length: 12\r\n", "Content-Length: 13\r\n"][..],
             &["Content-Length: 1 2\r\n"],
@@ -175,8 +176,8 @@ mod tests {
         ] {
             request(doubtful).unwrap_err();
         }
-        assert_eq!(fields(&["Transfer-Encoding: gzip\r\n"]).response_body(), Ok(Some(Body::UntilClose)));
-        assert_eq!(fields(&["Server: x\r\n"]).response_body(), Ok(Some(Body::UntilClose)));
-        assert_eq!(fields(&["Content-Length: 0\r\n"]).response_body(), Ok(None));
+        assert_eq!(fields(&["Transfer-Encoding: gzip\r\n"]).response_framing(), Ok(Framing::UntilClose));
+        assert_eq!(fields(&["Server: x\r\n"]).response_framing(), Ok(Framing::UntilClose));
+        assert_eq!(fields(&["Content-Length: 0\r\n"]).response_framing(), Ok(Framing::Length(0)));
     }
 }

@@ -8,7 +8,6 @@
 //!
 //! What must not happen here: a change outside a head, an answer to the client, memory that grows with a message.
 
-mod body;
 mod fields;
 mod request;
 mod response;

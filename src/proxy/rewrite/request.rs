@@ -4,10 +4,12 @@ use std::collections::VecDeque;
 
 use super::{
     Edits, Expected, HostPort, Place, Rules, Watched,
-    body::{Body, Scan},
     fields::{Fields, Line},
 };
-use crate::model::trace::RewriteKind;
+use crate::{
+    decode::http1::body::{BodyScanner, Progress},
+    model::trace::RewriteKind,
+};
 
 /// Methods are shorter than this; what is longer is no HTTP.
 const MAX_METHOD: usize = 40;
@@ -47,7 +49,7 @@ enum At {
     /// In a header line that is taken out.
     Dropped(Dropped),
     /// In the body.
-    Body(Body),
+    Body(Box<BodyScanner>),
     /// Behind a request for an upgrade that is not answered yet: whatever comes goes on.
     Upgrade,
 }
@@ -260,15 +262,18 @@ impl Request {
                         self.at = At::Line;
                     }
                 }
-                At::Body(body) => match body.scan(rest) {
-                    Scan::More => return Outcome::Through(work.len()),
-                    Scan::Ends(end) => {
-                        at += end;
-                        self.at = if expected.back() == Some(&Expected::Upgrade) { At::Upgrade } else { At::Start };
-                        continue;
+                At::Body(body) => {
+                    let step = body.scan(rest);
+                    at += step.consumed;
+                    match step.progress {
+                        Progress::More => {}
+                        Progress::Broken => return Outcome::Aside(at, "the chunked body of a request is not chunked"),
+                        Progress::Done => {
+                            self.at = if expected.back() == Some(&Expected::Upgrade) { At::Upgrade } else { At::Start };
+                        }
                     }
-                    Scan::Bad(bad) => return Outcome::Aside(at + bad, "the chunked body of a request is not chunked"),
-                },
+                    continue;
+                }
                 At::Upgrade => {
                     self.early = true;
                     return Outcome::Through(work.len());
@@ -283,7 +288,7 @@ impl Request {
     }
 
     fn head_ended(&mut self, expected: &mut VecDeque<Expected>) -> Result<(), &'static str> {
-        let body = self.fields.request_body()?;
+        let body = BodyScanner::new(self.fields.request_framing()?);
         let kind = if self.method.is(b"HEAD") {
             Expected::Head
         } else if self.method.is(b"CONNECT") {
@@ -295,9 +300,9 @@ impl Request {
         };
         expected.push_back(kind);
         self.at = match (body, kind) {
-            (Some(body), _) => At::Body(body),
-            (None, Expected::Upgrade | Expected::Connect) => At::Upgrade,
-            (None, Expected::Usual | Expected::Head) => At::Start,
+            (body, _) if !body.is_done() => At::Body(Box::new(body)),
+            (_, Expected::Upgrade | Expected::Connect) => At::Upgrade,
+            (_, Expected::Usual | Expected::Head) => At::Start,
         };
         (self.head_bytes, self.dropped_last) = (0, None);
         Ok(())

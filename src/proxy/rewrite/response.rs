@@ -4,8 +4,11 @@ use std::collections::VecDeque;
 
 use super::{
     Expected,
-    body::{Body, Scan},
     fields::{Fields, Line},
+};
+use crate::{
+    decode::http1::body::{BodyScanner, Progress},
+    model::http::Framing,
 };
 
 /// How far a scan came.
@@ -28,7 +31,7 @@ enum At {
     /// At the first byte of a header line, or in it.
     Header,
     /// In the body.
-    Body(Body),
+    Body(Box<BodyScanner>),
 }
 
 /// The server's direction.
@@ -49,7 +52,7 @@ impl Response {
 
     /// The server sends nothing more.
     pub(super) fn ended(&mut self) {
-        if matches!(self.at, At::Body(Body::UntilClose)) {
+        if matches!(&self.at, At::Body(body) if body.is_done_at_close()) {
             self.at = At::Start;
         }
     }
@@ -60,14 +63,15 @@ impl Response {
         while let Some(rest) = bytes.get(at..).filter(|rest| !rest.is_empty()) {
             match &mut self.at {
                 At::Body(body) => {
-                    match body.scan(rest) {
-                        Scan::More => break,
-                        Scan::Ends(end) => at += end,
-                        Scan::Bad(bad) => {
-                            return Outcome::Aside(at + bad, "the chunked body of a response is not chunked");
+                    let step = body.scan(rest);
+                    at += step.consumed;
+                    match step.progress {
+                        Progress::More => {}
+                        Progress::Broken => {
+                            return Outcome::Aside(at, "the chunked body of a response is not chunked");
                         }
+                        Progress::Done => self.at = At::Start,
                     }
-                    self.at = At::Start;
                 }
                 At::Start => {
                     if expected.is_empty() {
@@ -135,8 +139,9 @@ impl Response {
             return Ok(Ended::Switched);
         }
         let without = kind == Expected::Head || matches!(self.status, 204 | 304);
-        let body = if without { None } else { self.fields.response_body()? };
-        self.at = body.map_or(At::Start, At::Body);
+        let framing = if without { Framing::None } else { self.fields.response_framing()? };
+        let body = BodyScanner::new(framing);
+        self.at = if body.is_done() { At::Start } else { At::Body(Box::new(body)) };
         Ok(Ended::Goes { refused: matches!(kind, Expected::Upgrade | Expected::Connect) })
     }
 }

@@ -149,4 +149,8 @@ fn silence_has_its_reason() {
     assert_eq!(silence(&totals(5, 0, 5, 0)), Some(Silence::NoServer));
     assert_eq!(silence(&totals(5, 0, 0, 0)), Some(Silence::NoRequest));
     assert_eq!(silence(&totals(5, 4, 0, 1)), None);
+    let both = Totals { server_tls_failed: 5, ..totals(5, 5, 0, 0) };
+    assert_eq!(silence(&both), Some(Silence::NotTrusted), "a client that trusts us is told what failed");
+    let ours = Totals { proxy_made: 3, ..totals(5, 0, 3, 3) };
+    assert_eq!(silence(&ours), Some(Silence::NoServer), "answers of our own are none");
 }

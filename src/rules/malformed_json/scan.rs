@@ -210,7 +210,7 @@ impl<'t> Scanner<'t> {
                 match (open, self.peek()) {
                     (Open::Array, Some(b']')) => {}
                     (Open::Object { keys }, Some(b'}')) => self.close_object(keys),
-                    (_, Some(b',')) if !self.just_opened() => {
+                    (_, Some(b',')) => {
                         let comma = self.at;
                         self.at += 1;
                         self.white();
@@ -229,12 +229,6 @@ impl<'t> Scanner<'t> {
                 self.open.pop();
             }
         }
-    }
-
-    /// Whether the last byte that is no white space opened a bracket: then a comma is wrong.
-    fn just_opened(&self) -> bool {
-        let before = self.text.get(..self.at).unwrap_or_default().trim_ascii_end();
-        matches!(before.last(), Some(b'[' | b'{'))
     }
 
     fn key(&mut self) -> Judged {
