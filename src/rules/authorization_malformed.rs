@@ -39,8 +39,24 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 const SHORTEST: usize = 8;
 /// What templates, extractors and languages leave where a token should be.
 const PLACEHOLDERS: &[&str] = &[
-    "null", "undefined", "none", "nil", "nan", "true", "false", "not_found", "token_not_found", "<eof>", "token",
-    "access_token", "accesstoken", "auth_token", "authtoken", "bearer_token", "jwt", "[object object]",
+    "null",
+    "undefined",
+    "none",
+    "nil",
+    "nan",
+    "true",
+    "false",
+    "not_found",
+    "token_not_found",
+    "<eof>",
+    "token",
+    "access_token",
+    "accesstoken",
+    "auth_token",
+    "authtoken",
+    "bearer_token",
+    "jwt",
+    "[object object]",
 ];
 
 struct AuthorizationMalformed;
@@ -171,7 +187,9 @@ fn basic(credentials: &[u8]) -> Option<(Severity, String)> {
         Err(_) => Some((Severity::Error, format!("the Basic credentials of {length} bytes are not base64"))),
         Ok(n) => {
             let colon = plain.get(..n).is_some_and(|plain| plain.contains(&b':'));
-            (!colon).then(|| (Severity::Error, "the Basic credentials hold no colon: they are no `user:password`".to_owned()))
+            (!colon).then(|| {
+                (Severity::Error, "the Basic credentials hold no colon: they are no `user:password`".to_owned())
+            })
         }
     }
 }

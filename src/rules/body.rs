@@ -29,9 +29,11 @@ pub(super) fn declared(exchange: &Exchange) -> Media {
     let media = media_type(value);
     let is = |name: &str| media.eq_ignore_ascii_case(name.as_bytes());
     let ends = |ending: &str| {
-        media.len().checked_sub(ending.len()).and_then(|at| media.get(at..)).is_some_and(|end| {
-            end.eq_ignore_ascii_case(ending.as_bytes())
-        })
+        media
+            .len()
+            .checked_sub(ending.len())
+            .and_then(|at| media.get(at..))
+            .is_some_and(|end| end.eq_ignore_ascii_case(ending.as_bytes()))
     };
     if ends("json") {
         Media::Json

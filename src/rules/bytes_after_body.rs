@@ -87,7 +87,10 @@ impl Rule for BytesAfterBody {
                 };
                 let Some(seen) = self.connections.get_mut(observation.connection) else { return };
                 // A line end in trouble within a head is another story.
-                if seen.last.is_none_or(|last| anomaly.range.start < last.end || (!text && anomaly.range.start > last.end)) {
+                if seen
+                    .last
+                    .is_none_or(|last| anomaly.range.start < last.end || (!text && anomaly.range.start > last.end))
+                {
                     return;
                 }
                 let start = anomaly.range.start;

@@ -24,7 +24,6 @@ use super::{
     Known, Needs, Options, Rule, RuleInfo,
     body::{self, Media},
     fault::{self, Fault},
-    words,
 };
 
 /// See the module.
@@ -100,9 +99,8 @@ fn request(exchange: &Exchange, text: &[u8]) -> Option<Loss> {
         return None;
     }
     let charset = body::charset(exchange);
-    let says_utf8 = charset.is_some_and(|charset| {
-        charset.eq_ignore_ascii_case(b"utf-8") || charset.eq_ignore_ascii_case(b"utf8")
-    });
+    let says_utf8 =
+        charset.is_some_and(|charset| charset.eq_ignore_ascii_case(b"utf-8") || charset.eq_ignore_ascii_case(b"utf8"));
     match std::str::from_utf8(text) {
         Ok(_) if charset.is_none() || says_utf8 => in_utf8(text),
         Ok(_) => None,
@@ -135,9 +133,8 @@ fn in_utf8(text: &[u8]) -> Option<Loss> {
 
 /// `Ã` or `Â` and a character of U+0080 to U+00BF: the two bytes of a letter of Latin-1, each encoded.
 fn twice_encoded(text: &[u8]) -> Option<usize> {
-    memchr::memchr_iter(0xc3, text).find(|at| {
-        matches!(text.get(*at..*at + 4), Some([0xc3, 0x82 | 0x83, 0xc2, 0x80..=0xbf]))
-    })
+    memchr::memchr_iter(0xc3, text)
+        .find(|at| matches!(text.get(*at..*at + 4), Some([0xc3, 0x82 | 0x83, 0xc2, 0x80..=0xbf])))
 }
 
 #[cfg(test)]

@@ -118,12 +118,16 @@ fn flag(cut: &Cut, ended: Timestamp, at: Timestamp) -> Flag {
         How::Body(bytes, None) => {
             (Severity::Error, format!("the client ended the connection within its body, after {}", words::bytes(bytes)))
         }
-        How::Unanswered => {
-            (Severity::Warning, format!("the client ended the connection {waited} after its request, before any answer"))
-        }
+        How::Unanswered => (
+            Severity::Warning,
+            format!("the client ended the connection {waited} after its request, before any answer"),
+        ),
         How::Answer(bytes) => {
             let n = words::bytes(bytes);
-            (Severity::Warning, format!("the client ended the connection {waited} after its request, within the answer (after {n})"))
+            (
+                Severity::Warning,
+                format!("the client ended the connection {waited} after its request, within the answer (after {n})"),
+            )
         }
     };
     let subject = Subject::Exchange(cut.exchange);

@@ -33,12 +33,8 @@ impl<T> ByConnection<T> {
 
     /// Remembers that, in the place of what was remembered.
     pub(super) fn set(&mut self, id: ConnectionId, value: T) {
-        match self.0.get_mut(&id) {
-            Some(known) => *known = value,
-            None if self.0.len() < MOST => {
-                self.0.insert(id, value);
-            }
-            None => {}
+        if self.0.len() < MOST || self.0.contains_key(&id) {
+            self.0.insert(id, value);
         }
     }
 
@@ -53,7 +49,7 @@ impl<T> ByConnection<T> {
 
     /// Everything that is left, in the order of ids.
     pub(super) fn drain(&mut self) -> Vec<(ConnectionId, T)> {
-        let mut all: Vec<_> = self.0.drain().collect();
+        let mut all: Vec<_> = std::mem::take(&mut self.0).into_iter().collect();
         all.sort_by_key(|(id, _)| *id);
         all
     }

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Known, Needs, Rule, RuleInfo,
     body::{self, Media},
     fault::{self, Fault},
     malformed_json, words,
@@ -70,7 +70,7 @@ impl ContentTypeMismatch {
             let wrong = !route.takes_content_type(value);
             return wrong.then(|| {
                 let what = format!("the body is declared as {media}, where {} takes {}", route.path, allowed());
-                Fault { severity: Severity::Error, what, place }
+                Fault { severity: words::severity(route), what, place }
             });
         }
         let text = match body {
@@ -89,7 +89,8 @@ impl ContentTypeMismatch {
                 fault(Severity::Error, format!("the body is declared as {media}, but begins like XML"))
             }
             Media::Form | Media::Xml | Media::Text if is_json(text, body) => {
-                let jmeter = if media.eq_ignore_ascii_case("text/plain") { " (what JMeter says by default)" } else { "" };
+                let jmeter =
+                    if media.eq_ignore_ascii_case("text/plain") { " (what JMeter says by default)" } else { "" };
                 fault(Severity::Warning, format!("the body is JSON, but is declared as {media}{jmeter}"))
             }
             _ => None,
@@ -111,7 +112,8 @@ fn is_xml(text: &[u8]) -> bool {
 
 /// Whether it can be nothing but JSON: an object with its first key, or a whole document.
 fn is_json(text: &[u8], body: Collected<'_>) -> bool {
-    let object = text.first() == Some(&b'{') && text.get(1..).unwrap_or_default().trim_ascii_start().first() == Some(&b'"');
+    let object =
+        text.first() == Some(&b'{') && text.get(1..).unwrap_or_default().trim_ascii_start().first() == Some(&b'"');
     let list = text.first() == Some(&b'[');
     object || (list && body.whole().is_some() && malformed_json::is_sound(text))
 }

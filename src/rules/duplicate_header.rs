@@ -70,9 +70,9 @@ impl Rule for DuplicateHeader {
 fn first_twice(exchange: &Exchange) -> Option<usize> {
     let mut seen = 0_u32;
     exchange.request.headers().find_map(|(name, _)| {
-        let index = SINGLE.iter().position(|(single, _)| {
-            single.len() == name.len() && single.as_bytes().eq_ignore_ascii_case(name)
-        })?;
+        let index = SINGLE
+            .iter()
+            .position(|(single, _)| single.len() == name.len() && single.as_bytes().eq_ignore_ascii_case(name))?;
         let bit = 1 << index;
         let twice = seen & bit != 0;
         seen |= bit;
@@ -83,8 +83,7 @@ fn first_twice(exchange: &Exchange) -> Option<usize> {
 fn describe(exchange: &Exchange, index: usize) -> Fault {
     let head = &exchange.request;
     let (single, strict) = SINGLE.get(index).copied().unwrap_or_default();
-    let mut lines =
-        head.fields.iter().filter(|field| field.name.of(&head.raw).eq_ignore_ascii_case(single.as_bytes()));
+    let mut lines = head.fields.iter().filter(|field| field.name.of(&head.raw).eq_ignore_ascii_case(single.as_bytes()));
     let (first, second) = (lines.next(), lines.next());
     let times = 2 + lines.count();
     let values = |field: Option<&crate::model::http::Field>| field.map(|field| field.value.of(&head.raw));

@@ -78,7 +78,8 @@ impl EmptyIdentifier {
     fn judge(&mut self, exchange: &Exchange) -> Option<(Severity, String)> {
         let (method, path) = (exchange.request.method(), exchange.path());
         let guess = self.by_shape(method, path);
-        if let Some(profile) = self.profile.as_deref() {
+        let profile = self.profile.as_deref().filter(|profile| words::is_at_home(profile, exchange));
+        if let Some(profile) = profile {
             let (known, lacks) = if exchange.asked_for_websocket() {
                 let lacking = profile.sockets.lacking(method, path);
                 (profile.sockets.find(method, path).is_some(), lacking.map(|(route, name)| (&route.path, name)))
@@ -104,11 +105,17 @@ impl EmptyIdentifier {
         let segments = segments.as_slice();
         if let Some(gap) = gap(path, segments) {
             let mut key = Key::new(method);
-            segments.iter().enumerate().for_each(|(at, segment)| if at == gap { key.push_id() } else { key.push(segment) });
+            segments
+                .iter()
+                .enumerate()
+                .for_each(|(at, segment)| if at == gap { key.push_id() } else { key.push(segment) });
             let known = self.routes.get(key.finish()).is_some_and(|route| route.count > 0);
             let number = gap + 1;
             return Some(if known {
-                (Severity::Error, format!("segment {number} of the path is empty, where other requests have an identifier"))
+                (
+                    Severity::Error,
+                    format!("segment {number} of the path is empty, where other requests have an identifier"),
+                )
             } else {
                 (Severity::Warning, format!("segment {number} of the path is empty (//)"))
             });

@@ -31,7 +31,9 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "defaults of nginx (8 KiB a line), Node (16 KiB in all), AWS ALB (16 KiB a line, 64 KiB in all)",
     default_on: true,
     why: "those servers answer 400, 414 or 431 to it",
-    build: |options| Box::new(HeadTooLarge { settings: options.head_too_large.clone(), first: ByConnection::default() }),
+    build: |options| {
+        Box::new(HeadTooLarge { settings: options.head_too_large.clone(), first: ByConnection::default() })
+    },
 };
 
 /// `[rules.head-too-large]`

@@ -85,7 +85,10 @@ fn judge(exchange: &Exchange, named: bool) -> Option<Fault> {
     let wanted_port = if wanted_port.is_empty() { default } else { wanted_port };
     if named && !wanted.is_empty() && !(bare(name).eq_ignore_ascii_case(bare(wanted)) && given_port == wanted_port) {
         let (host, authority) = (words::name(host), words::name(exchange.authority.as_bytes()));
-        return fault(Severity::Warning, format!("Host is {host}, but the connection was asked to lead to {authority}"));
+        return fault(
+            Severity::Warning,
+            format!("Host is {host}, but the connection was asked to lead to {authority}"),
+        );
     }
     if port == default {
         let what = format!("Host bears the default port :{}, which some servers do not know", words::name(default));

@@ -15,7 +15,7 @@ use crate::{
         flag::{Flag, Severity},
         observation::{Observation, What},
     },
-    profile::{Confidence, IdShape, Profile},
+    profile::{IdShape, Profile},
 };
 
 use super::{
@@ -65,8 +65,7 @@ impl IdentifierShape {
         let path = exchange.path();
         if let Some(route) = words::route(self.profile.as_deref(), exchange).filter(|route| !route.params.is_empty()) {
             let (name, value, shape) = route.misfits(path).next()?;
-            let known = matches!(route.confidence, Confidence::Documented | Confidence::Observed);
-            let severity = if known { Severity::Error } else { Severity::Hint };
+            let severity = words::severity(route);
             let n = words::bytes(value.len() as u64);
             return Some((severity, format!("{{{name}}} of {} has {n} and is not {}", route.path, expected(shape))));
         }
@@ -111,7 +110,9 @@ impl IdentifierShape {
 fn alike(shape: Shape, usual: Shape, segment: &[u8]) -> bool {
     matches!(
         (shape, usual, segment.len()),
-        (Shape::Number, Shape::Hex | Shape::Token, 12..) | (Shape::Hex, Shape::Token, _) | (Shape::Token, Shape::Hex, ..12)
+        (Shape::Number, Shape::Hex | Shape::Token, 12..)
+            | (Shape::Hex, Shape::Token, _)
+            | (Shape::Token, Shape::Hex, ..12)
     )
 }
 

@@ -13,7 +13,6 @@
 use memchr::{memchr, memmem};
 
 use crate::model::{
-    exchange::Exchange,
     flag::{Flag, Severity},
     observation::{Observation, What},
 };

@@ -12,7 +12,7 @@ use crate::{
         flag::{Flag, Severity},
         observation::{Observation, What},
     },
-    profile::{Confidence, Profile, Violation},
+    profile::{Profile, Violation},
 };
 
 use super::{
@@ -69,12 +69,8 @@ impl SchemaViolation {
         if violations.len() > TOLD {
             what.push("and more".to_owned());
         }
-        let known = matches!(route.confidence, Confidence::Documented | Confidence::Observed);
-        let (severity, doubt) = if known {
-            (Severity::Error, "")
-        } else {
-            (Severity::Hint, " (the schema is as people report it)")
-        };
+        let severity = words::severity(route);
+        let doubt = if severity == Severity::Hint { " (the schema is as people report it)" } else { "" };
         let what = format!("the body is not what {} takes: {}{doubt}", route.path, what.join("; "));
         Some(Fault { severity, what, place: fault::body(exchange, 0..text.len()) })
     }

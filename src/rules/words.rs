@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use crate::{
-    model::exchange::Exchange,
-    profile::{Profile, Route},
+    model::{exchange::Exchange, flag::Severity},
+    profile::{Confidence, Profile, Route},
 };
 
 /// What is longer is cut, with `…`.
@@ -39,10 +39,24 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-/// The profile's route of a request.
+/// The profile's route of a request to one of its hosts.
 pub(super) fn route<'p>(profile: Option<&'p Profile>, exchange: &Exchange) -> Option<&'p Route> {
-    let routes = &profile?.routes;
-    if routes.is_empty() { None } else { routes.find(exchange.request.method(), exchange.path()) }
+    let profile = profile.filter(|profile| !profile.routes.is_empty())?;
+    let route = profile.routes.find(exchange.request.method(), exchange.path())?;
+    is_at_home(profile, exchange).then_some(route)
+}
+
+/// Whether a request goes to one of the profile's hosts.
+pub(super) fn is_at_home(profile: &Profile, exchange: &Exchange) -> bool {
+    profile.hosts.is_empty() || profile.hosts.matches(&exchange.authority)
+}
+
+/// How bad it is to break what a route says, as far as the route itself is known.
+pub(super) fn severity(route: &Route) -> Severity {
+    match route.confidence {
+        Confidence::Documented | Confidence::Observed => Severity::Error,
+        Confidence::Reported | Confidence::Disputed => Severity::Hint,
+    }
 }
 
 /// A header's or a variable's name.

@@ -87,7 +87,8 @@ impl WrongDateType {
         if let Some(route) = route.filter(|route| !route.date_fields.is_empty()) {
             let is_number = |field: &&crate::profile::Pointer| field.find(&document).is_some_and(Value::is_number);
             let field = route.date_fields.iter().find(is_number)?;
-            let what = format!("{} is a number; {} wants a date and time as text (ISO 8601)", field.as_str(), route.path);
+            let what =
+                format!("{} is a number; {} wants a date and time as text (ISO 8601)", field.as_str(), route.path);
             return Some((Severity::Error, what));
         }
         // A schema knows better than a name.
@@ -98,7 +99,8 @@ impl WrongDateType {
         let number = dates.number?;
         if let Some(text) = dates.text {
             let (number, text) = (words::name(number.as_bytes()), words::name(text.as_bytes()));
-            let what = format!("{number:?} is a date in milliseconds, while {text:?} in the same body is a text (ISO 8601)");
+            let what =
+                format!("{number:?} is a date in milliseconds, while {text:?} in the same body is a text (ISO 8601)");
             return Some((Severity::Warning, what));
         }
         let name = words::name(number.as_bytes());

@@ -96,7 +96,7 @@ impl UnresolvedVariable {
         let mut found: Vec<(Severity, String, ByteRange)> = Vec::new();
         if let Some(leak) = scan::target(head.target(), self.named()) {
             let what = format!("{}; it stands in the target", leak.words(head.target()));
-            found.push((leak.severity(), what, fault::target(exchange, leak.at.clone())));
+            found.push((leak.severity(), what, fault::target(exchange, leak.at)));
         }
         // Most heads hold none of these, and a value of that length is rare.
         let odd = memchr3(b'$', b'{', b'<', &head.raw).is_some() || memchr::memchr(b'[', &head.raw).is_some();
