@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand, each with its `Args` and its `run`.
 //!
-//! A new subcommand is its file, its `mod` line and its line in [`commands!`]; help follows from the doc comment on
+//! A new subcommand is its file, its `mod` line and its line in `commands!`; help follows from the doc comment on
 //! its `Args`. Standard output is data, standard error is for people; this is the only module that prints. What a
 //! subcommand does beyond reading its arguments and writing its answer belongs to the module that does it.
 
@@ -13,6 +13,7 @@ mod client;
 mod config;
 mod doctor;
 mod ls;
+mod profiles;
 mod reading;
 mod record;
 mod recording;
@@ -139,6 +140,7 @@ commands![
     Verify(verify),
     Ca(ca),
     Config(config),
+    Profiles(profiles),
     Doctor(doctor),
 ];
 

@@ -3,10 +3,10 @@
 //! One [`Inspector`] reads a whole capture in record order and hands out what became known. The same records give the
 //! same output, live and offline. It holds what is open and nothing else: what is final leaves as a row.
 //!
-//! - [`connection`]: a connection's facts, and which decoder gets its bytes;
-//! - [`assemble`]: HTTP events to exchanges; [`messages`]: WebSocket events to frames and sockets;
-//! - [`sessions`]: which exchanges belong to one virtual user;
-//! - [`rows`]: what scripts see; [`state`]: what a later inspector needs to go on from here.
+//! - `connection`: a connection's facts, and which decoder gets its bytes;
+//! - `assemble`: HTTP events to exchanges; `messages`: WebSocket events to frames and sockets;
+//! - `sessions`: which exchanges belong to one virtual user;
+//! - `rows`: what scripts see; `state`: what a later inspector needs to go on from here.
 
 mod assemble;
 mod authority;
@@ -146,6 +146,7 @@ impl Inspector {
 
     /// The capture is over: everything that is open becomes final as it stands, then `What::End` goes out. `at` is event
     /// time; where it is before the last fact's, that one counts. Nothing may be pushed afterwards.
+    #[expect(clippy::disallowed_methods, reason = "sorted below")]
     pub fn finish(&mut self, at: Timestamp, out: &mut Out<'_>) {
         self.pass_to(at, out);
         let now = self.shared.now;
@@ -161,6 +162,7 @@ impl Inspector {
     }
 
     /// Rows as they stand of what is not final yet: connections, then exchanges, then sessions, each by id.
+    #[expect(clippy::disallowed_methods, reason = "sorted below")]
     pub fn open_rows(&self) -> Vec<Row> {
         let mut redactor = self.shared.redactor.clone();
         let mut connections: Vec<_> = self.connections.values().map(|conn| &conn.parts).collect();

@@ -1,9 +1,9 @@
 //! What is known of one API: types, and a strict loader. PURE: whoever calls reads the files.
 //!
-//! - [`load`] reads TOML and refuses what it does not understand, with line and hint ([`error`], [`read`]);
+//! - `load` reads TOML and refuses what it does not understand, with line and hint (`error`, `read`);
 //! - [`route`] and [`template`] find a request's route, [`shape`] guesses one without knowledge;
 //! - [`frame`], [`gate`], [`answer`], [`limit`], [`session`], [`secrets`], [`schema`], [`claim`] are a profile's parts;
-//! - [`write`] gives a profile as TOML or JSON that reads back as the same.
+//! - `write` gives a profile as TOML or JSON that reads back as the same.
 
 pub mod answer;
 pub mod claim;
@@ -269,6 +269,16 @@ impl Profile {
             Some(route) => route.path.as_str().into(),
             None => generic_template(path),
         }
+    }
+
+    /// When a socket is ready for the metadata of a route.
+    pub fn gate_of<'a>(&'a self, route: Option<&'a Route>) -> &'a Gate {
+        route.and_then(|route| route.gate.as_ref()).unwrap_or(&self.gate)
+    }
+
+    /// When the metadata of a route is in time.
+    pub fn window_of<'a>(&'a self, route: Option<&'a Route>) -> Option<&'a Window> {
+        route.and_then(|route| route.window.as_ref()).or(self.window.as_ref())
     }
 
     /// What a close code means.

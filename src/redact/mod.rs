@@ -1,7 +1,7 @@
 //! Fingerprints in the place of secrets, such that equal secrets stay visibly equal. PURE.
 //!
-//! Two means, together: *named places* ([`places`]: `Authorization`, `?access_token=`, a JSON field `password`) and the
-//! *values seen so far* ([`seen`]: a token that was in a header is found again in a path). The second knows recent
+//! Two means, together: *named places* (`places`: `Authorization`, `?access_token=`, a JSON field `password`) and the
+//! *values seen so far* (`seen`: a token that was in a header is found again in a path). The second knows recent
 //! secrets only; whoever must be sure makes two passes over everything. Raw bytes never leave through here.
 
 mod places;

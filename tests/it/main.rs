@@ -6,6 +6,7 @@ mod cli;
 mod http1_oracle;
 mod inspector;
 mod jmeter;
+mod profiles;
 mod proxy_paths;
 mod proxy_rig;
 mod reading;
