@@ -9,8 +9,7 @@ use crate::{
     store::{
         CaptureDir, Error, Rows,
         catalogue::{self, Catalogue, SegmentEntry},
-        retention,
-        tables,
+        retention, tables,
     },
 };
 

@@ -111,7 +111,8 @@ fn judge(value: &[u8], spaced: bool) -> Option<(Severity, String)> {
     {
         return error(&format!("names its scheme twice: {shown} and once more before the credentials"));
     }
-    if is_scheme(credentials) {
+    // `token` is a scheme with some, and a property's name with others.
+    if is_scheme(credentials) && !credentials.eq_ignore_ascii_case(b"token") {
         return error(&format!("names its scheme twice ({shown}), and no credentials"));
     }
     let faulty = if scheme.eq_ignore_ascii_case(b"bearer") {

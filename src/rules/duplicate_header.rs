@@ -62,7 +62,9 @@ impl Rule for DuplicateHeader {
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         let Some(name) = first_twice(exchange) else { return };
-        raise(describe(exchange, name).flag(&INFO, observation, exchange));
+        if let Some(fault) = describe(exchange, name) {
+            raise(fault.flag(&INFO, observation, exchange));
+        }
     }
 }
 
@@ -80,7 +82,8 @@ fn first_twice(exchange: &Exchange) -> Option<usize> {
     })
 }
 
-fn describe(exchange: &Exchange, index: usize) -> Fault {
+/// Lengths that differ are `framing-conflict`'s.
+fn describe(exchange: &Exchange, index: usize) -> Option<Fault> {
     let head = &exchange.request;
     let (single, strict) = SINGLE.get(index).copied().unwrap_or_default();
     let mut lines = head.fields.iter().filter(|field| field.name.of(&head.raw).eq_ignore_ascii_case(single.as_bytes()));
@@ -88,11 +91,15 @@ fn describe(exchange: &Exchange, index: usize) -> Fault {
     let times = 2 + lines.count();
     let values = |field: Option<&crate::model::http::Field>| field.map(|field| field.value.of(&head.raw));
     let same = values(first) == values(second);
+    if !same && single == "content-length" {
+        return None;
+    }
     let name = first.map(|field| words::name(field.name.of(&head.raw))).unwrap_or_default();
     let how = if same { "with the same value" } else { "with different values" };
     let place = second.map_or(head.range, |field| fault::part(head, field.line));
     let severity = if strict && (!same || single == "host") { Severity::Error } else { Severity::Warning };
-    Fault { severity, what: format!("the header {name} is there {times} times, {how}; it may be there once"), place }
+    let what = format!("the header {name} is there {times} times, {how}; it may be there once");
+    Some(Fault { severity, what, place })
 }
 
 #[cfg(test)]

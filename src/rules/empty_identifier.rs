@@ -45,7 +45,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 };
 
 /// A route is frequent from here on.
-const FREQUENT: u64 = 8;
+const FREQUENT: u64 = 32;
 /// A path that lacks an identifier is rare if there are so many times as many that have it.
 const RARE: u64 = 4;
 /// How often a path is compared with the frequent routes; after that it is judged by what was found.
@@ -85,7 +85,9 @@ impl EmptyIdentifier {
                 (profile.sockets.find(method, path).is_some(), lacking.map(|(route, name)| (&route.path, name)))
             } else {
                 let lacking = profile.routes.lacking(method, path);
-                (profile.routes.find(method, path).is_some(), lacking.map(|(route, name)| (&route.path, name)))
+                // `/scripts/pages` is `/scripts/{id}` as well, but if ids are UUIDs it is rather `/scripts/{id}/pages`.
+                let known = profile.routes.find(method, path).is_some_and(|route| route.misfits(path).next().is_none());
+                (known, lacking.map(|(route, name)| (&route.path, name)))
             };
             if known {
                 return by_query(exchange);

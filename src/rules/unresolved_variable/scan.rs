@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use memchr::{memchr, memchr_iter, memmem};
+use memchr::{memchr, memchr_iter, memchr2, memmem};
 
 use crate::model::flag::Severity;
 
@@ -171,9 +171,13 @@ pub(super) fn dollar(text: &[u8]) -> Option<Leak> {
     })
 }
 
-/// `{{name}}`, spaces allowed. The one before must not be a brace: `{{{` is something else.
-pub(super) fn braces(text: &[u8]) -> Option<Leak> {
-    memmem::find_iter(text, b"{{").find_map(|at| {
+/// `{{name}}`, spaces allowed.
+fn braces(text: &[u8]) -> Option<Leak> {
+    all_braces(text).next()
+}
+
+fn all_braces(text: &[u8]) -> impl Iterator<Item = Leak> {
+    memmem::find_iter(text, b"{{").filter_map(|at| {
         let rest = text.get(at + 2..)?;
         let name = name(rest, b"}}")?;
         let inner = rest.get(..name)?.trim_ascii();
@@ -226,31 +230,33 @@ pub(super) fn body(text: &[u8], language: Language, named: &[String]) -> Option<
     if language == Language::Form {
         return form(text, named);
     }
-    if let Some(leak) = dollar(text).map(|leak| in_quotes(text, leak)) {
-        return Some(leak);
-    }
-    if let Some(leak) = literal(text, b"[object Object]", Kind::Object) {
-        return Some(in_quotes(text, leak));
+    let value = |leak: Leak| {
+        let whole = leak.whole || (language == Language::Json && Strings::default().is_value(text, &leak.at));
+        Leak { whole, ..leak }
+    };
+    if let Some(leak) = dollar(text).or_else(|| literal(text, b"[object Object]", Kind::Object)) {
+        return Some(value(leak));
     }
     if language == Language::Xml {
         return None;
     }
     if let Some(leak) = literal(text, b"<EOF>", Kind::EndOfFile) {
-        return Some(in_quotes(text, leak));
+        return Some(value(leak));
     }
     if language == Language::Text {
         return None;
     }
     // In a longer string it is a template that is meant to be one (`Hello {{name}}`).
-    if let Some(leak) = braces(text).map(|leak| in_quotes(text, leak)).filter(|leak| leak.whole) {
-        return Some(leak);
+    let mut strings = Strings::default();
+    if let Some(leak) = all_braces(text).find(|leak| strings.is_value(text, &leak.at)) {
+        return Some(Leak { whole: true, ..leak });
     }
     let named = named.iter().map(|known| (known.as_bytes(), Kind::Named));
     let known = [(&b"undefined"[..], Kind::Undefined), (b"NOT_FOUND", Kind::NotFound)];
     known.into_iter().chain(named).find_map(|(literal, kind)| {
-        memmem::find_iter(text, literal)
-            .map(|at| in_quotes(text, Leak { at: at..at + literal.len(), kind, whole: false }))
-            .find(|leak| leak.whole && is_value(text, leak.at.end + 1))
+        let all = memmem::find_iter(text, literal).map(|at| at..at + literal.len());
+        let mut values = all.filter(|at| is_quoted(text, at) && is_value(text, at.end + 1));
+        values.next().map(|at| Leak { at, kind, whole: true })
     })
 }
 
@@ -273,14 +279,31 @@ fn form(text: &[u8], named: &[String]) -> Option<Leak> {
     None
 }
 
-/// Whether quotes stand right around it (and are no escaped ones), or, for a variable, none where a value is due.
-fn in_quotes(text: &[u8], mut leak: Leak) -> Leak {
-    let before = leak.at.start.checked_sub(1).and_then(|at| text.get(at));
-    let escaped = leak.at.start.checked_sub(2).and_then(|at| text.get(at)) == Some(&b'\\');
-    let quoted = before == Some(&b'"') && text.get(leak.at.end) == Some(&b'"') && !escaped;
-    let before = text.get(..leak.at.start).unwrap_or_default().trim_ascii_end().last();
-    leak.whole = quoted || matches!(before, None | Some(b':' | b',' | b'[' | b'='));
-    leak
+/// Whether quotes stand right around it, no escaped ones.
+fn is_quoted(text: &[u8], at: &Range<usize>) -> bool {
+    let before = |n: usize| at.start.checked_sub(n).and_then(|at| text.get(at));
+    before(1) == Some(&b'"') && before(2) != Some(&b'\\') && text.get(at.end) == Some(&b'"')
+}
+
+/// How far a JSON text was looked through, and whether that is within a string.
+#[derive(Default)]
+struct Strings {
+    at: usize,
+    inside: bool,
+}
+
+impl Strings {
+    /// Whether a place, behind those asked for before, is all of a string or lies outside of any.
+    fn is_value(&mut self, text: &[u8], place: &Range<usize>) -> bool {
+        while let Some(n) = text.get(self.at..place.start).and_then(|rest| memchr2(b'"', b'\\', rest)) {
+            let found = self.at + n;
+            let escape = text.get(found) == Some(&b'\\');
+            self.inside ^= !escape;
+            self.at = found + 1 + usize::from(escape);
+        }
+        self.at = self.at.max(place.start);
+        !self.inside || is_quoted(text, place)
+    }
 }
 
 /// Whether what ends there is a value and not a key.
@@ -338,6 +361,9 @@ mod tests {
             (Json, "{\"a\":\"{{x}}\"}", Some(("{{x}}", true))),
             (Json, "{\"a\":{{x}}}", Some(("{{x}}", true))),
             (Json, "{\"a\":\"Hello {{x}}\"}", None),
+            (Json, "{\"a\":\"Hello, {{x}}, \\\"{{y}}\\\"\",\"b\":\"{{z}}\"}", Some(("{{z}}", true))),
+            (Json, "{\"a\":\"b, ${x}, c\"}", Some(("${x}", false))),
+            (Json, "{\"a\":\"it is, NOT_FOUND, undefined\"}", None),
             (Json, "{\"a\":\"undefined\"}", Some(("undefined", true))),
             (Json, "{\"undefined\":1}", None),
             (Json, "{\"a\":\"is undefined\"}", None),
