@@ -9,7 +9,8 @@ use crate::{
     store::{
         CaptureDir, Error, Rows,
         catalogue::{self, Catalogue, SegmentEntry},
-        retention, tables,
+        retention,
+        tables,
     },
 };
 

@@ -7,7 +7,11 @@
 use crate::{
     inspect::{self, Inspector},
     model::rows::Position,
-    store::{CaptureDir, Error, SegmentReader, recovery::OnDamage, retention::Retained},
+    store::{
+        CaptureDir, Error, SegmentReader,
+        recovery::OnDamage,
+        retention::Retained,
+    },
 };
 
 pub(super) struct Trail {

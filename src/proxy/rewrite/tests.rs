@@ -1,5 +1,6 @@
 //! Tests of the framer: under every cut, what goes out and what is told is the same.
 
+
 use proptest::prelude::*;
 
 use super::*;
