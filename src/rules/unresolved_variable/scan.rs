@@ -4,9 +4,7 @@ use std::ops::Range;
 
 use memchr::{memchr, memchr_iter, memchr2, memmem};
 
-use crate::model::flag::Severity;
-
-use super::super::words;
+use crate::{model::flag::Severity, rules::words};
 
 /// A longer name is none.
 const LONGEST: usize = 128;
