@@ -236,7 +236,8 @@ fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Resu
     let rules = rules::Options {
         metadata,
         identity_headers: inspector.identity_headers.clone(),
-        off: settings.rules.off.clone(),
+        profile: Some(Arc::new(profile.clone())),
+        ..settings.rules.clone()
     };
     Ok(Inspection { inspector, rules, refused: profile.refused.clone() })
 }

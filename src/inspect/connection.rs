@@ -105,6 +105,7 @@ impl Conn {
             server_tls: None,
             client_tls: None,
             server_rtt_ns: None,
+            ended: Sides::default(),
             closed: None,
             bytes: Sides::default(),
             exchanges: 0,
@@ -330,6 +331,7 @@ impl Fold<'_, '_> {
 
     fn ended(&mut self, http: &mut Option<Box<Http1>>, ended: &Ended) {
         self.parts.first_end.get_or_insert((ended.from, ended.at));
+        *self.parts.view.ended.of_mut(ended.from) = Some(ended.at);
         self.from = Some(ended.from);
         self.end_side(http, ended.from, ended.at);
         self.socket_ended(ended.at);

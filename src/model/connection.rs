@@ -33,6 +33,9 @@ pub struct Connection {
     pub client_tls: Option<Tls>,
     /// The server leg's round trip, the last one read.
     pub server_rtt_ns: Option<u64>,
+    /// When each side ended its sending, the last time that it did.
+    #[serde(default)]
+    pub ended: Sides<Option<Timestamp>>,
     /// When, by whom and how it was closed.
     pub closed: Option<(Timestamp, Closer, Ending)>,
     /// Plaintext bytes from each side.

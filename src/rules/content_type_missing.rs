@@ -17,6 +17,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     needs: &[Needs::RequestHead],
     known: Known::Before,
     source: "RFC 9110, 8.3",
+    default_on: true,
+    why: "many an API answers 400 or 415 to it",
     build: |_: &Options| Box::new(ContentTypeMissing),
 };
 

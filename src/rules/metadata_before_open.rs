@@ -46,6 +46,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     needs: &[Needs::RequestHead, Needs::Session],
     known: Known::Before,
     source: "causality: no client answers what was not sent to it yet; stamps measured on loopback",
+    default_on: true,
+    why: "it is what this tool is for, and it is proven or said to be a guess",
     build: |options| Box::new(MetadataBeforeOpen::new(options)),
 };
 

@@ -4,16 +4,41 @@
 //! order, so it raises the same flags live and offline. It may remember, in bounded memory, what waits for a decision;
 //! `What::End` is the last chance to decide.
 
+mod accept_missing;
+mod authorization_malformed;
+mod bytes_after_body;
+mod charset_loss;
+mod client_abort;
+mod content_type_mismatch;
 mod content_type_missing;
+mod duplicate_header;
+mod empty_identifier;
+mod framing_conflict;
+pub mod head_too_large;
+mod host_form;
+mod identifier_shape;
+mod malformed_head;
 mod malformed_json;
 mod metadata_before_open;
+mod path_encoding;
+mod schema_violation;
+pub mod stale_keepalive;
+mod unresolved_variable;
+mod wrong_date_type;
+
+mod body;
+mod connections;
+mod fault;
+mod routes;
 mod words;
 
 use crate::model::{
     flag::{Flag, Severity},
     observation::Observation,
 };
-use crate::profile::Metadata;
+use crate::profile::{Metadata, Profile};
+
+use std::sync::Arc;
 
 /// A rule at work on one capture.
 pub trait Rule: Send {
@@ -35,6 +60,10 @@ pub struct RuleInfo {
     pub known: Known,
     /// Where the knowledge comes from: an RFC's section, a measured fact.
     pub source: &'static str,
+    /// Whether it works unless it is told not to.
+    pub default_on: bool,
+    /// Why it is on, or off.
+    pub why: &'static str,
     /// Makes one.
     pub build: fn(&Options) -> Box<dyn Rule>,
 }
@@ -74,10 +103,52 @@ pub struct Options {
     pub identity_headers: Vec<String>,
     /// Ids of rules that are off.
     pub off: Vec<String>,
+    /// Ids of rules that are on although they are off by default.
+    pub on: Vec<String>,
+    /// What is known of the API.
+    pub profile: Option<Arc<Profile>>,
+    /// `[rules.head-too-large]`
+    pub head_too_large: head_too_large::Settings,
+    /// `[rules.stale-keepalive]`
+    pub stale_keepalive: stale_keepalive::Settings,
+}
+
+impl Options {
+    /// Whether that rule works.
+    pub fn is_on(&self, rule: &RuleInfo) -> bool {
+        let named = |ids: &[String]| ids.iter().any(|id| id == rule.id);
+        !named(&self.off) && (rule.default_on || named(&self.on))
+    }
 }
 
 /// All rules, in the order of documentation and of work.
-pub const RULES: &[&RuleInfo] = &[&metadata_before_open::INFO, &malformed_json::INFO, &content_type_missing::INFO];
+pub const RULES: &[&RuleInfo] = &[
+    &metadata_before_open::INFO,
+    // Bodies.
+    &malformed_json::INFO,
+    &content_type_missing::INFO,
+    &content_type_mismatch::INFO,
+    &schema_violation::INFO,
+    &wrong_date_type::INFO,
+    &charset_loss::INFO,
+    // What a template left behind.
+    &unresolved_variable::INFO,
+    &empty_identifier::INFO,
+    &identifier_shape::INFO,
+    &path_encoding::INFO,
+    // Heads.
+    &malformed_head::INFO,
+    &duplicate_header::INFO,
+    &authorization_malformed::INFO,
+    &accept_missing::INFO,
+    &head_too_large::INFO,
+    &host_form::INFO,
+    // Framing.
+    &framing_conflict::INFO,
+    &bytes_after_body::INFO,
+    &client_abort::INFO,
+    &stale_keepalive::INFO,
+];
 
 /// The rule of that id.
 pub fn find(id: &str) -> Option<&'static RuleInfo> {
@@ -93,12 +164,12 @@ impl RuleSet {
     /// All but those that are off.
     ///
     /// # Errors
-    /// Where `off` names a rule that there is not.
+    /// Where `off` or `on` names a rule that there is not.
     pub fn new(options: &Options) -> Result<Self, UnknownRule> {
-        if let Some(unknown) = options.off.iter().find(|id| find(id).is_none()) {
+        if let Some(unknown) = options.off.iter().chain(&options.on).find(|id| find(id).is_none()) {
             return Err(UnknownRule(unknown.clone()));
         }
-        let on = RULES.iter().filter(|rule| !options.off.iter().any(|id| id == rule.id));
+        let on = RULES.iter().filter(|rule| options.is_on(rule));
         Ok(Self { rules: on.map(|rule| (rule.build)(options)).collect() })
     }
 

@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use crate::model::exchange::Exchange;
+use crate::{
+    model::{exchange::Exchange, flag::Severity},
+    profile::{Confidence, Profile, Route},
+};
 
 /// What is longer is cut, with `…`.
 const LONGEST_PATH: usize = 120;
@@ -36,7 +39,38 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-fn printable(bytes: &[u8], longest: usize) -> String {
+/// The profile's route of a request to one of its hosts.
+pub(super) fn route<'p>(profile: Option<&'p Profile>, exchange: &Exchange) -> Option<&'p Route> {
+    let profile = profile.filter(|profile| !profile.routes.is_empty())?;
+    let route = profile.routes.find(exchange.request.method(), exchange.path())?;
+    is_at_home(profile, exchange).then_some(route)
+}
+
+/// Whether a request goes to one of the profile's hosts.
+pub(super) fn is_at_home(profile: &Profile, exchange: &Exchange) -> bool {
+    profile.hosts.is_empty() || profile.hosts.matches(&exchange.authority)
+}
+
+/// How bad it is to break what a route says, as far as the route itself is known.
+pub(super) fn severity(route: &Route) -> Severity {
+    match route.confidence {
+        Confidence::Documented | Confidence::Observed => Severity::Error,
+        Confidence::Reported | Confidence::Disputed => Severity::Hint,
+    }
+}
+
+/// A header's or a variable's name.
+pub(super) fn name(bytes: &[u8]) -> String {
+    printable(bytes, 48)
+}
+
+/// `1 byte`, `2 bytes`.
+pub(super) fn bytes(n: u64) -> String {
+    if n == 1 { "1 byte".to_owned() } else { format!("{n} bytes") }
+}
+
+/// Bytes as text: one line of at most that many characters.
+pub(super) fn printable(bytes: &[u8], longest: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown: String =
         text.chars().take(longest).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();

@@ -418,7 +418,8 @@ impl Origin {
 /// One plain-HTTP request through a forward proxy.
 fn get(proxy: &str, url: &str) -> String {
     let mut stream = TcpStream::connect(proxy).unwrap();
-    let request = format!("GET {url} HTTP/1.1\r\nHost: ignored\r\nConnection: close\r\n\r\n");
+    let host = url.split('/').nth(2).unwrap();
+    let request = format!("GET {url} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n");
     stream.write_all(request.as_bytes()).unwrap();
     let mut answer = String::new();
     stream.read_to_string(&mut answer).unwrap();

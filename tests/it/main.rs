@@ -12,6 +12,7 @@
 mod absolute_form;
 mod architecture;
 mod cli;
+mod correct_sessions;
 mod http1_oracle;
 mod inspector;
 mod jmeter;

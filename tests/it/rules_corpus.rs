@@ -15,7 +15,11 @@ use std::{
     sync::Arc,
 };
 
-use firstframe::{model::exchange::Exchange, profile::Metadata, rules};
+use firstframe::{
+    model::exchange::Exchange,
+    profile::{Metadata, Profile},
+    rules,
+};
 
 use crate::support::{
     inspection::{Outcome, inspect, line},
@@ -69,10 +73,18 @@ fn check(case: &Path, show: impl Fn(&Outcome) -> String) -> String {
     given
 }
 
-/// A first line `# metadata: METHOD PATH` stands for a profile's matcher.
+/// Lines that tell the rules something: `# metadata: METHOD PATH` stands for a profile's matcher, `# profile: NAME` is
+/// tests/corpus/rules/NAME.toml, `# on: RULE` switches a rule on that is off by default.
 fn options(trace: &str) -> rules::Options {
+    let told =
+        |key: &str| trace.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(key)?.strip_prefix(": "));
     let metadata = trace.lines().find_map(|line| line.strip_prefix("# metadata: ")?.split_once(' '));
     let mut options = rules::Options::default();
+    options.on.extend(told("on").map(str::to_owned));
+    options.profile = told("profile").map(|name| {
+        let file = format!("{}/tests/corpus/rules/{name}.toml", env!("CARGO_MANIFEST_DIR"));
+        Arc::new(Profile::parse(&file, &fs::read_to_string(&file).unwrap()).unwrap())
+    });
     if let Some((method, path)) = metadata.map(|(method, path)| (method.to_owned(), path.to_owned())) {
         let matches = move |exchange: &Exchange| {
             exchange.request.method() == method.as_bytes() && exchange.path() == path.as_bytes()

@@ -25,6 +25,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     needs: &[Needs::RequestHead, Needs::RequestBody],
     known: Known::Before,
     source: "RFC 8259; the backslash and charset traps of JMeter (measured)",
+    default_on: true,
+    why: "no server can read such a body",
     build: |_: &Options| Box::new(MalformedJson),
 };
 
@@ -48,6 +50,11 @@ impl Rule for MalformedJson {
             });
         }
     }
+}
+
+/// Whether a text is one sound JSON document.
+pub(super) fn is_sound(text: &[u8]) -> bool {
+    scan::check(text).is_ok()
 }
 
 /// What is wrong with a request's body, and where.

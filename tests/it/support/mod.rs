@@ -3,6 +3,7 @@
 #![allow(dead_code, unreachable_pub, reason = "each test module uses some of it")]
 
 pub mod client;
+pub mod correct;
 pub mod inspection;
 pub mod origin;
 pub mod product;

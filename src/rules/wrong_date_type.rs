@@ -1,0 +1,217 @@
+//! `wrong-date-type`: a date in a request's JSON body is a number where a text as of ISO 8601 is meant.
+//!
+//! Source: RFC 3339; an API that documents ISO 8601 answers 400 (`invalid.date`) to epoch milliseconds. They are what
+//! `System.currentTimeMillis()` and JMeter's `${__time()}` give.
+//!
+//! - error: the profile's route says that the field is a date and time, and it is a number;
+//! - warning: without that knowledge, a field is epoch milliseconds while another date of the same document is a text;
+//! - hint: a field named like a date (`startTime`, `created_date`, not `timestamp`) is epoch milliseconds: many an API
+//!   means it so. Told once for each method and field.
+//!
+//! What would be evidence: the same body with a text for the number passes.
+
+use std::{collections::BTreeSet, sync::Arc};
+
+use memchr::memchr_iter;
+use serde_json::Value;
+
+use crate::{
+    model::{
+        exchange::Exchange,
+        flag::{Flag, Severity},
+        observation::{Observation, What},
+    },
+    profile::Profile,
+};
+
+use super::{
+    Known, Needs, Rule, RuleInfo,
+    body::{self, Media},
+    fault::{self, Fault},
+    words,
+};
+
+/// See the module.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    id: "wrong-date-type",
+    summary: "a date in a request's JSON body is a number where a text (ISO 8601) is meant",
+    severity: Severity::Error,
+    needs: &[Needs::RequestBody],
+    known: Known::Before,
+    source: "the profile's date fields; RFC 3339; JMeter's ${__time()} gives milliseconds",
+    default_on: true,
+    why: "without a profile it says little, and that little as a hint",
+    build: |options| Box::new(WrongDateType { profile: options.profile.clone(), told: BTreeSet::new() }),
+};
+
+/// Hints are told for so many fields.
+const TOLD: usize = 256;
+/// Objects and lists of one document that are looked through.
+const LOOKED_AT: usize = 10_000;
+
+struct WrongDateType {
+    profile: Option<Arc<Profile>>,
+    /// Method and field of hints.
+    told: BTreeSet<String>,
+}
+
+impl Rule for WrongDateType {
+    fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
+        let What::Request(exchange, body) = observation.what else { return };
+        if let Some(text) = body.whole()
+            && (has_long_number(text) || self.has_date_fields(exchange))
+            && let Some((severity, what)) = self.judge(exchange, text)
+        {
+            let place = fault::body(exchange, 0..text.len());
+            raise(Fault { severity, what, place }.flag(&INFO, observation, exchange));
+        }
+    }
+}
+
+impl WrongDateType {
+    fn has_date_fields(&self, exchange: &Exchange) -> bool {
+        words::route(self.profile.as_deref(), exchange).is_some_and(|route| !route.date_fields.is_empty())
+    }
+
+    fn judge(&mut self, exchange: &Exchange, text: &[u8]) -> Option<(Severity, String)> {
+        let json = match body::declared(exchange) {
+            Media::Json => true,
+            Media::Unknown => body::begins_like_json(text),
+            _ => false,
+        };
+        if !json || body::is_encoded(exchange) {
+            return None;
+        }
+        let document: Value = serde_json::from_slice(body::trimmed(text)).ok()?;
+        let route = words::route(self.profile.as_deref(), exchange);
+        if let Some(route) = route.filter(|route| !route.date_fields.is_empty()) {
+            let is_number = |field: &&crate::profile::Pointer| field.find(&document).is_some_and(Value::is_number);
+            let field = route.date_fields.iter().find(is_number)?;
+            let what =
+                format!("{} is a number; {} wants a date and time as text (ISO 8601)", field.as_str(), route.path);
+            return Some((Severity::Error, what));
+        }
+        // A schema knows better than a name.
+        if route.is_some_and(|route| route.schema.is_some()) {
+            return None;
+        }
+        let dates = Dates::of(&document);
+        let number = dates.number?;
+        if let Some(text) = dates.text {
+            let (number, text) = (words::name(number.as_bytes()), words::name(text.as_bytes()));
+            let what =
+                format!("{number:?} is a date in milliseconds, while {text:?} in the same body is a text (ISO 8601)");
+            return Some((Severity::Warning, what));
+        }
+        let name = words::name(number.as_bytes());
+        let key = format!("{} {name}", words::method(exchange));
+        if self.told.len() >= TOLD || !self.told.insert(key) {
+            return None;
+        }
+        let what = format!("{name:?} is a date in milliseconds; an API that wants ISO 8601 refuses it (told once)");
+        Some((Severity::Hint, what))
+    }
+}
+
+/// Fields of a document that are dates by name.
+#[derive(Default)]
+struct Dates<'d> {
+    /// The first that is epoch milliseconds.
+    number: Option<&'d str>,
+    /// The first that is a text as of ISO 8601.
+    text: Option<&'d str>,
+}
+
+impl<'d> Dates<'d> {
+    fn of(document: &'d Value) -> Self {
+        let mut dates = Self::default();
+        let mut left = vec![document];
+        for _ in 0..LOOKED_AT {
+            match left.pop() {
+                Some(Value::Object(fields)) => {
+                    for (name, value) in fields {
+                        match value {
+                            Value::Object(_) | Value::Array(_) => left.push(value),
+                            Value::Number(number) if number.as_u64().is_some_and(is_milliseconds) && is_date(name) => {
+                                dates.number.get_or_insert(name);
+                            }
+                            Value::String(text) if is_iso(text.as_bytes()) => {
+                                dates.text.get_or_insert(name);
+                            }
+                            _ => {}
+                        }
+                    }
+                }
+                Some(Value::Array(items)) => left.extend(items.iter().take(LOOKED_AT)),
+                Some(_) => {}
+                None => break,
+            }
+        }
+        dates
+    }
+}
+
+/// From 2001 to 2065.
+fn is_milliseconds(n: u64) -> bool {
+    (1_000_000_000_000..3_000_000_000_000).contains(&n)
+}
+
+/// `date`, `startTime`, `created_at`, but neither `timestamp`, which is a number with many, nor `timeMs`, which says so.
+fn is_date(name: &str) -> bool {
+    let ends = |ending: &str| name.ends_with(ending);
+    matches!(name, "date" | "time") || ["Date", "Time", "_date", "_time", "-date", "-time", "_at"].into_iter().any(ends)
+}
+
+/// `2024-01-31T…`, the beginning.
+fn is_iso(text: &[u8]) -> bool {
+    text.len() >= 16
+        && text.iter().take(11).enumerate().all(|(at, byte)| match at {
+            4 | 7 => *byte == b'-',
+            10 => *byte == b'T',
+            _ => byte.is_ascii_digit(),
+        })
+}
+
+/// Whether a number of ten digits or more stands behind a colon or in a list: most bodies hold none.
+fn has_long_number(text: &[u8]) -> bool {
+    memchr_iter(b':', text).any(|colon| {
+        let rest = text.get(colon + 1..).unwrap_or_default();
+        let rest = rest.strip_prefix(b" ").unwrap_or(rest);
+        rest.len() > 10 && rest.iter().take(10).all(u8::is_ascii_digit)
+    })
+}
+
+#[cfg(test)]
+#[allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use super::*;
+
+    fn dates(text: &str) -> (Option<String>, Option<String>) {
+        let document = serde_json::from_str(text).unwrap();
+        let dates = Dates::of(&document);
+        (dates.number.map(str::to_owned), dates.text.map(str::to_owned))
+    }
+
+    #[test]
+    fn only_names_of_dates_with_milliseconds_count() {
+        let number = |text: &str| dates(text).0;
+        assert_eq!(number("{\"startTime\":1700000000000}").as_deref(), Some("startTime"));
+        assert_eq!(number("{\"a\":[{\"created_at\":1700000000000}]}").as_deref(), Some("created_at"));
+        for silent in ["timestamp", "timeMs", "id", "lifetime", "ts", "update"] {
+            assert_eq!(number(&format!("{{\"{silent}\":1700000000000}}")), None, "{silent}");
+        }
+        for silent in ["5", "1700000000", "-1700000000000", "1.5e12", "\"1700000000000\"", "17000000000000000"] {
+            assert_eq!(number(&format!("{{\"date\":{silent}}}")), None, "{silent}");
+        }
+        let both = dates("{\"startTime\":1700000000000,\"end\":\"2024-01-31T10:00:00Z\"}");
+        assert_eq!(both, (Some("startTime".to_owned()), Some("end".to_owned())));
+    }
+
+    #[test]
+    fn the_quick_look_misses_nothing() {
+        assert!(has_long_number(b"{\"date\": 1700000000000}"));
+        assert!(has_long_number(b"{\"a\":1,\"date\":1700000000000}"));
+        assert!(!has_long_number(b"{\"date\":170000000}"));
+        assert!(!has_long_number(b"{\"date\":\"2024-01-31T10:00:00Z\",\"n\":123}"));
+    }
+}
