@@ -17,6 +17,8 @@ const SHORTEST: usize = 8;
 const LONGEST: usize = 4096;
 /// Longer ones get no second needle for their Base64 form.
 const LONGEST_ENCODED: usize = 256;
+/// How many bytes of needles one search may compare, beside 64 for each byte that it looks through.
+const COMPARISONS: usize = 1 << 18;
 const BUCKETS: usize = 1024;
 const BITS: usize = 1 << 15;
 
@@ -91,24 +93,46 @@ impl Seen {
 
     /// Appends the places of all secrets in the bytes.
     pub(super) fn find(&self, bytes: &[u8], out: &mut Vec<Secret>) {
-        self.each(bytes, |range, needle| out.push(Secret::known(range, needle.kind, needle.digest)));
+        self.each(bytes, |range, needle| {
+            out.push(match needle {
+                Some(needle) => Secret::known(range, needle.kind, needle.digest),
+                None => Secret::new(range, "secret"),
+            });
+        });
     }
 
-    fn each<'s>(&'s self, bytes: &[u8], mut found: impl FnMut(std::ops::Range<usize>, &'s Needle)) {
+    /// From the end to the begin, the longest needle at each place, and no place twice: what a hostile client sends
+    /// (values that are each other's ends, in long runs of one letter) must not make this quadratic. Where comparing
+    /// costs too much all the same, everything before that place is taken for one secret (`None`).
+    fn each<'s>(&'s self, bytes: &[u8], mut found: impl FnMut(std::ops::Range<usize>, Option<&'s Needle>)) {
         if self.needles.is_empty() {
             return;
         }
-        for (at, window) in bytes.windows(SHORTEST).enumerate() {
+        let mut budget = COMPARISONS + 64 * bytes.len();
+        let mut end = bytes.len();
+        while let Some(window) = end.checked_sub(SHORTEST).and_then(|at| bytes.get(at..end)) {
             let place = place(window);
-            if !self.bit(place) {
-                continue;
-            }
-            let end = at + SHORTEST;
-            let before = bytes.get(..end).unwrap_or_default();
-            for needle in self.bucket(place) {
-                if before.ends_with(&needle.bytes) {
-                    found(end - needle.bytes.len()..end, needle);
+            let mut longest: Option<&Needle> = None;
+            if self.bit(place) {
+                let before = bytes.get(..end).unwrap_or_default();
+                for needle in self.bucket(place) {
+                    budget = match budget.checked_sub(needle.bytes.len()) {
+                        Some(left) => left,
+                        None => return found(0..end, None),
+                    };
+                    let longer = longest.is_none_or(|longest| longest.bytes.len() < needle.bytes.len());
+                    if longer && before.ends_with(&needle.bytes) {
+                        longest = Some(needle);
+                    }
                 }
+            }
+            match longest {
+                Some(needle) => {
+                    let start = end - needle.bytes.len();
+                    found(start..end, Some(needle));
+                    end = start;
+                }
+                None => end -= 1,
             }
         }
     }
