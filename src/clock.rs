@@ -34,9 +34,9 @@ impl Clock {
     /// Puts an instant that the kernel stamped on its real-time clock (time since 1970) onto this clock, by its distance
     /// from now on that same clock. An upper bound of the arrival; never later than now, never before zero.
     pub fn arrival(&self, stamped: Duration) -> Timestamp {
-        let now = self.now();
+        // The real-time clock is read first: whatever comes between the two readings makes the result later, not earlier.
         let ago = since_epoch().saturating_sub(stamped);
-        Timestamp(now.0.saturating_sub(nanos(ago)))
+        Timestamp(self.now().0.saturating_sub(nanos(ago)))
     }
 
     /// By how many nanoseconds the wall clock runs ahead of (or, negative, behind) the anchor: not zero where it was

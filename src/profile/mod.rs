@@ -1,26 +1,124 @@
-//! What is known of one API: types, and a strict loader (`load`). PURE: whoever calls reads the file.
+//! What is known of one API: types, and a strict loader. PURE: whoever calls reads the files.
+//!
+//! - [`load`] reads TOML and refuses what it does not understand, with line and hint ([`error`], [`read`]);
+//! - [`route`] and [`template`] find a request's route, [`shape`] guesses one without knowledge;
+//! - [`frame`], [`gate`], [`answer`], [`limit`], [`session`], [`secrets`], [`schema`], [`claim`] are a profile's parts;
+//! - [`write`] gives a profile as TOML or JSON that reads back as the same.
 
+pub mod answer;
+pub mod claim;
+mod error;
+pub mod frame;
+pub mod gate;
+pub mod host;
+pub mod limit;
 mod load;
+mod read;
+pub mod route;
+pub mod schema;
+pub mod secrets;
+pub mod session;
+pub mod shape;
+pub mod template;
+mod write;
+
+#[cfg(test)]
+mod tests;
 
 use std::{fmt, sync::Arc};
 
+use serde::Serialize;
+
 use crate::model::exchange::Exchange;
 
-pub use load::Error;
+pub use answer::{CloseCode, Correlation, ErrorBody, ErrorFrame, ExpectedStatus, Origin, RateLimitHeaders, Refusal};
+pub use claim::{Claim, HYPOTHESES, HYPOTHESIS_PREFIXES, is_hypothesis};
+pub use error::Error;
+pub use frame::{FrameMatcher, Pattern, Pointer};
+pub use gate::{Gate, Window};
+pub use host::Hosts;
+pub use limit::{Counts, Limit, Per};
+pub use route::{IdShape, Route, SocketRoute, Speaker};
+pub use schema::{Schema, Violation};
+pub use secrets::{FrameSecret, Secrets};
+pub use session::{RequestPlace, SessionKey, SocketPlace};
+pub use shape::generic_template;
+pub use template::Template;
 
 /// What is known of one API.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Profile {
     /// Its name, as `--profile` takes it.
     pub name: String,
     /// One line.
     pub summary: String,
+    /// Where the API lives; empty where any host may be it.
+    pub hosts: Hosts,
     /// Which statuses count as refused.
     pub refused: Refused,
     /// Headers whose value names the virtual user.
     pub identity_headers: Vec<String>,
+    /// Values that bind requests and sockets together.
+    pub session_keys: Vec<SessionKey>,
     /// What metadata is.
     pub metadata: MetadataSpec,
+    /// Messages of the client that are metadata.
+    pub metadata_frame: Option<FrameMatcher>,
+    /// When a socket is ready for metadata.
+    pub gate: Gate,
+    /// How long after OPEN metadata is in time.
+    pub window: Option<Window>,
+    /// The requests that are known.
+    pub routes: route::Table<Route>,
+    /// The sockets that are known.
+    pub sockets: route::Table<SocketRoute>,
+    /// The marks of an answer that the API itself made.
+    pub origin: Origin,
+    /// Where the ids stand to quote to the API's makers.
+    pub correlation: Correlation,
+    /// What error bodies look like.
+    pub error: ErrorBody,
+    /// Messages that are errors.
+    pub error_frames: Vec<ErrorFrame>,
+    /// What close codes mean.
+    pub close_codes: Vec<CloseCode>,
+    /// The statuses with which the API refuses.
+    pub expected_status: ExpectedStatus,
+    /// Headers that tell of rate limits.
+    pub rate_limit: RateLimitHeaders,
+    /// The limits that are known.
+    pub limits: Vec<Limit>,
+    /// Where secrets are beside the usual places.
+    pub secrets: Secrets,
+    /// Texts that a client leaves in the place of a variable it could not resolve, beside those every tool knows.
+    pub unresolved: Vec<String>,
+    /// What people say causes the refusals.
+    pub claims: Vec<Claim>,
+}
+
+/// How well something is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Confidence {
+    /// The API's makers say so.
+    #[default]
+    Documented,
+    /// Seen on the wire or in a client's source.
+    Observed,
+    /// People say so; nothing else is known to bear it out.
+    Reported,
+    /// Sources disagree.
+    Disputed,
+}
+
+impl Confidence {
+    /// As a profile spells them.
+    pub const ALL: &[(&str, Self)] = &[
+        ("documented", Self::Documented),
+        ("observed", Self::Observed),
+        ("reported", Self::Reported),
+        ("disputed", Self::Disputed),
+    ];
 }
 
 /// Which statuses count as refused.
@@ -32,6 +130,14 @@ pub struct Refused {
     pub except: Vec<u16>,
 }
 
+impl Default for Refused {
+    /// RFC 9110, 15.5: client errors, but for those that say something else than "this request is bad now": who you are
+    /// (401, 403, 407) and that there is no such thing (404).
+    fn default() -> Self {
+        Self { statuses: vec![(400, 499)], except: vec![401, 403, 404, 407] }
+    }
+}
+
 impl Refused {
     /// Whether that status counts as refused.
     pub fn contains(&self, status: u16) -> bool {
@@ -39,13 +145,18 @@ impl Refused {
     }
 }
 
-/// What a profile says metadata is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// What a profile says metadata is, as far as it is a request.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum MetadataSpec {
     /// The first request with an unsafe method whose first byte arrives after its session's upgrade request.
+    #[default]
     FirstAfterUpgrade,
     /// What the filter takes; whoever has the filter language turns it into [`Metadata::Matches`].
     Filter(String),
+    /// Requests of the routes that say so.
+    Routes,
+    /// None is; messages alone are ([`Profile::metadata_frame`]).
+    Frames,
 }
 
 /// A predicate over exchanges whose request head is complete.
@@ -71,7 +182,14 @@ impl fmt::Debug for Metadata {
 }
 
 /// The profiles in the binary: name and text.
-const BUILT_IN: &[(&str, &str)] = &[("generic", include_str!("../../profiles/generic.toml"))];
+const BUILT_IN: &[(&str, &str)] = &[
+    ("generic", include_str!("../../profiles/generic.toml")),
+    ("genesys-cloud", include_str!("../../profiles/genesys-cloud.toml")),
+    ("graphql-transport-ws", include_str!("../../profiles/graphql-transport-ws.toml")),
+];
+
+/// Reads a file that a profile names; the error says why it cannot be.
+pub type ReadFile<'a> = &'a mut dyn FnMut(&str) -> Result<String, String>;
 
 impl Profile {
     /// The names of the built-in profiles.
@@ -84,17 +202,96 @@ impl Profile {
     /// # Errors
     /// Where there is none of that name; the message lists those there are.
     pub fn named(name: &str) -> Result<Self, Error> {
-        match BUILT_IN.iter().find(|(known, _)| *known == name) {
-            Some((known, text)) => Self::parse(&format!("profiles/{known}.toml"), text),
-            None => Err(Error::Unknown { name: name.to_owned(), known: Self::names().collect::<Vec<_>>().join(", ") }),
-        }
+        let text = Self::text_of(name)?;
+        Self::parse(&format!("profiles/{name}.toml"), text)
     }
 
-    /// A profile from its TOML text; `file` is for messages.
+    /// A built-in profile as it was written, with its comments.
+    ///
+    /// # Errors
+    /// Where there is none of that name; the message lists those there are.
+    pub fn text_of(name: &str) -> Result<&'static str, Error> {
+        let found = BUILT_IN.iter().find(|(known, _)| *known == name);
+        found.map(|(_, text)| *text).ok_or_else(|| Error::Unknown {
+            name: name.to_owned(),
+            known: Self::names().collect::<Vec<_>>().join(", "),
+            hint: match error::nearest(name, Self::names()) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => "a path has a `/` or ends with `.toml`".to_owned(),
+            },
+        })
+    }
+
+    /// A profile from its TOML text; `file` is for messages. It must be complete in itself: see [`Self::parse_with`].
     ///
     /// # Errors
     /// With file, line, what was found and what is allowed.
     pub fn parse(file: &str, text: &str) -> Result<Self, Error> {
-        load::parse(file, text)
+        Self::parse_with(
+            file,
+            text,
+            &mut |_| Err("this profile stands in no folder: give the schema itself".to_owned()),
+        )
+    }
+
+    /// A profile from its TOML text and the files it names (`schema_file`), which `read` knows to find.
+    ///
+    /// # Errors
+    /// With file, line, what was found and what is allowed.
+    pub fn parse_with(file: &str, text: &str, read: ReadFile<'_>) -> Result<Self, Error> {
+        load::parse(file, text, read)
+    }
+
+    /// Whether that status counts as refused.
+    pub fn is_refused(&self, status: u16) -> bool {
+        self.refused.contains(status)
+    }
+
+    /// Whether an authority (`api.test:443`) is one of the API's; any is where the profile names none.
+    pub fn host_matches(&self, authority: &str) -> bool {
+        self.hosts.is_empty() || self.hosts.matches(authority)
+    }
+
+    /// The route of a request, the most specific one; `path` is raw and without query. [`Route::params`] gives the
+    /// values in it.
+    pub fn route(&self, method: &[u8], path: &[u8]) -> Option<&Route> {
+        self.routes.find(method, path)
+    }
+
+    /// What kind of socket is asked for at that path.
+    pub fn socket(&self, path: &[u8]) -> Option<&SocketRoute> {
+        self.sockets.find(b"GET", path)
+    }
+
+    /// The template under which a request's path is counted: its route's, else what the path looks like.
+    pub fn template_of<'a>(&'a self, method: &[u8], path: &'a str) -> std::borrow::Cow<'a, str> {
+        match self.route(method, path.as_bytes()) {
+            Some(route) => route.path.as_str().into(),
+            None => generic_template(path),
+        }
+    }
+
+    /// What a close code means.
+    pub fn close_code(&self, code: u16) -> Option<&CloseCode> {
+        self.close_codes.iter().find(|known| known.code == code)
+    }
+
+    /// What metadata is, ready to be asked. `compile` turns a filter into it.
+    ///
+    /// # Errors
+    /// Those of `compile`.
+    pub fn metadata_with<E>(&self, compile: impl FnOnce(&str) -> Result<Metadata, E>) -> Result<Metadata, E> {
+        Ok(match &self.metadata {
+            MetadataSpec::FirstAfterUpgrade => Metadata::FirstAfterUpgrade,
+            MetadataSpec::Filter(filter) => compile(filter)?,
+            MetadataSpec::Frames => Metadata::Matches(Arc::new(|_| false)),
+            MetadataSpec::Routes => {
+                let routes = self.routes.clone();
+                Metadata::Matches(Arc::new(move |exchange| {
+                    let route = routes.find(exchange.request.method(), exchange.path());
+                    route.is_some_and(|route| route.metadata)
+                }))
+            }
+        })
     }
 }

@@ -1,1 +1,7 @@
-//! report/mod: being built.
+//! What a capture came to, for people: text that fits a terminal, made from counts. It decides nothing, asks nothing
+//! and prints nothing.
+
+pub mod summary;
+mod units;
+
+pub use units::{bytes, count, millis, percent};

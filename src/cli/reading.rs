@@ -1,0 +1,58 @@
+//! What the subcommands that read a capture share: finding and opening it, its notes, its heading.
+
+use std::io::{self, Write};
+
+use crate::{
+    query::{Capture, Filter, Secrets},
+    record::Inspection,
+    store::CaptureDir,
+};
+
+use super::{
+    Globals,
+    output::{Usage, say},
+    render::style::{Ink, Look},
+};
+
+/// Opens the capture that `--capture` names, or the newest, and says on standard error what is special about it.
+pub(super) fn open(globals: &Globals) -> anyhow::Result<Capture> {
+    let (dir, inspection) = find(globals)?;
+    let capture = Capture::open_dir(dir, inspection)?;
+    if !globals.quiet {
+        capture.notes().iter().for_each(|note| say(&format!("note: {note}")));
+    }
+    Ok(capture)
+}
+
+/// Finds the capture that `--capture` names, or the newest, without opening it further.
+pub(super) fn find(globals: &Globals) -> anyhow::Result<(CaptureDir, Inspection)> {
+    let settings = globals.settings()?;
+    let which = match globals.capture.as_slice() {
+        [] => None,
+        [one] => {
+            Some(one.to_str().ok_or_else(|| Usage(format!("--capture {}: expected a name in UTF-8", one.display())))?)
+        }
+        _ => return Err(Usage("--capture: this subcommand reads one capture at a time".to_owned()).into()),
+    };
+    let dir = CaptureDir::resolve(&settings.captures, which)?;
+    let inspection = crate::app::inspection_of(&dir, &settings)?;
+    Ok((dir, inspection))
+}
+
+/// A filter from its option. What is wrong with it is the command line's fault.
+pub(super) fn filter(text: Option<&str>) -> Result<Option<Filter>, Usage> {
+    text.map(Filter::parse).transpose().map_err(|error| Usage(format!("--filter: {error}")))
+}
+
+/// `--keep-secrets` as the reading side knows it.
+pub(super) fn secrets(keep: bool) -> Secrets {
+    if keep { Secrets::Kept } else { Secrets::Fingerprints }
+}
+
+/// The line above a list: which capture, when it began, how it stands.
+pub(super) fn heading(capture: &Capture, look: Look, out: &mut dyn Write) -> io::Result<()> {
+    let meta = capture.dir().meta();
+    let name = look.paint(Ink::Strong, &capture.dir().name());
+    let rest = format!("began {}, {}", meta.started_at, capture.standing().as_str());
+    writeln!(out, "{name}  {}", look.paint(Ink::Faint, &rest))
+}

@@ -1,0 +1,313 @@
+//! `run`: a command through the proxy, from its start to the summary.
+
+use std::{
+    ffi::OsString,
+    io,
+    path::{Path, PathBuf},
+    process::{ExitCode, ExitStatus, Stdio},
+};
+
+use anyhow::Context as _;
+use serde_json::json;
+use tokio::process::{Child, Command};
+
+use super::{
+    Globals, Output,
+    client::{self, Kind, Prepared, Trust},
+    exit_code,
+    output::{Usage, say},
+    recording::{self, Ended, RecordingArgs, StatusLine},
+    signals::{Signals, Wish},
+};
+use crate::{
+    app::{self, Running},
+    ca::truststore::{self, SystemRoots},
+    config::Settings,
+    record::Summary,
+    report::summary::{Silence, silence},
+    rules,
+};
+
+/// Runs a command through the proxy and says what happened
+#[derive(Debug, clap::Args)]
+pub(super) struct Args {
+    /// The port of the proxy [default: a free one]
+    #[arg(short = 'p', long, value_name = "PORT")]
+    listen_port: Option<u16>,
+    /// Exit code 3 where this was flagged, repeatable: a rule's id, or error, warning, hint (or worse)
+    #[arg(long, value_name = "RULE")]
+    fail_on: Vec<String>,
+    #[command(flatten)]
+    recording: RecordingArgs,
+    /// The command with its arguments, such as jmeter -n -t plan.jmx
+    #[arg(last = true, required = true, value_name = "COMMAND")]
+    command: Vec<OsString>,
+}
+
+/// Runs it.
+pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let fail_on = args.fail_on.iter().map(|text| FailOn::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let settings = args.recording.settings(globals, args.listen_port.or(Some(0)))?;
+    app::runtime()?.block_on(through_the_proxy(args.command, &fail_on, &settings, globals, args.recording.json))
+}
+
+async fn through_the_proxy(
+    command: Vec<OsString>,
+    fail_on: &[FailOn],
+    settings: &Settings,
+    globals: &Globals,
+    events: bool,
+) -> anyhow::Result<ExitCode> {
+    let mut signals = Signals::listen().context("cannot listen for signals")?;
+    let running = Running::start(settings)?;
+    let kind = client::kind(&command);
+    let prepared = prepare(command, &running)?;
+    recording::announce(&running, settings, globals, events)?;
+    if !globals.quiet && !events {
+        prepared.notes.iter().for_each(|note| say(note));
+    }
+    let child = match start(&prepared, events) {
+        Ok(child) => child,
+        Err(error) => {
+            let program = prepared.command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            running.stop(std::future::pending()).await?;
+            say(&format!("error: cannot run {program}: {error}; hint: `firstframe doctor -- {program}` says more"));
+            return Ok(ExitCode::from(exit_code::COMMAND_NOT_FOUND));
+        }
+    };
+    // No status line: the terminal is the command's.
+    let status = StatusLine::start(&running, false);
+    let code = code_of(wait(child, &mut signals).await.context("cannot wait for the command")?);
+    drop(status);
+    let ended = Ended::of(&running);
+    let summary = running
+        .stop(async {
+            signals.next().await;
+        })
+        .await?;
+    if events {
+        Output::stdout().json_line(&json!({"event": "exited", "code": code}))?;
+    }
+    recording::conclude(&ended, &summary, settings, globals, events)?;
+    if let Some(silence) = silence(&summary.totals) {
+        say(&format!("\n{}", advice(silence, kind, &recording::selector(settings, globals))));
+    }
+    let matched: Vec<&str> = fail_on.iter().filter_map(|wanted| wanted.matched(&summary)).collect();
+    if !matched.is_empty() {
+        say(&format!("--fail-on: {} was flagged", matched.join(", ")));
+    }
+    Ok(match code {
+        0 if !matched.is_empty() => ExitCode::from(exit_code::FAIL_ON),
+        code => ExitCode::from(code),
+    })
+}
+
+/// The command with what leads it to the proxy; the files that make it trust us are written.
+fn prepare(command: Vec<OsString>, running: &Running) -> anyhow::Result<Prepared> {
+    let variable = |name: &str| std::env::var_os(name);
+    let trust = write_trust(running, variable)?;
+    let Some(address) = running.forward_address() else {
+        // Reverse mode alone: the command is told by its own configuration where to go.
+        let notes = vec!["no forward mode: the command must be pointed at the addresses above itself".to_owned()];
+        return Ok(Prepared { command, environment: client::trust_environment(&trust, variable), notes });
+    };
+    Ok(client::prepare(command, reachable(address), &trust, variable))
+}
+
+/// Where a client on this machine reaches a listener: one on all addresses is reached on loopback.
+fn reachable(mut address: std::net::SocketAddr) -> std::net::SocketAddr {
+    match address.ip() {
+        std::net::IpAddr::V4(ip) if ip.is_unspecified() => address.set_ip(std::net::Ipv4Addr::LOCALHOST.into()),
+        std::net::IpAddr::V6(ip) if ip.is_unspecified() => address.set_ip(std::net::Ipv6Addr::LOCALHOST.into()),
+        _ => {}
+    }
+    address
+}
+
+/// Writes the bundle and the truststore beside the CA, or into the capture where that folder cannot be written.
+fn write_trust(running: &Running, variable: impl Fn(&str) -> Option<OsString>) -> anyhow::Result<Trust> {
+    let authority = running.authority();
+    let roots = SystemRoots::load();
+    for problem in &roots.problems {
+        tracing::warn!("the system's roots: {problem}");
+    }
+    let mut bundle = truststore::pem_bundle(authority, &roots);
+    for path in client::earlier_bundles(variable) {
+        match std::fs::read_to_string(&path) {
+            Ok(text) if text.contains("-----BEGIN CERTIFICATE-----") => {
+                bundle.push_str(&format!("\n# {}\n{}\n", path.display(), text.trim()));
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!("{} is left out of the bundle: {error}", path.display()),
+        }
+    }
+    let store = truststore::pkcs12(authority, &roots)?;
+    let beside_ca = running.certificate().parent().unwrap_or(Path::new("."));
+    write_both(beside_ca, bundle.as_bytes(), &store).or_else(|_| {
+        let within = running.capture_path();
+        write_both(&within, bundle.as_bytes(), &store)
+            .with_context(|| format!("cannot write the trust bundle to {}", within.display()))
+    })
+}
+
+fn write_both(dir: &Path, bundle: &[u8], store: &[u8]) -> io::Result<Trust> {
+    let trust = Trust { bundle: dir.join("trust-bundle.pem"), truststore: dir.join("truststore.p12") };
+    for (path, bytes) in [(&trust.bundle, bundle), (&trust.truststore, store)] {
+        // Another run may be reading the old one: it gets the whole old or the whole new file.
+        let beside = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
+        let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+        if written.is_err() {
+            let _ = std::fs::remove_file(&beside);
+        }
+        written?;
+    }
+    Ok(trust)
+}
+
+/// Starts the command on our own terminal. With events on standard output, the command's goes to standard error.
+fn start(prepared: &Prepared, events: bool) -> io::Result<Child> {
+    let [program, arguments @ ..] = prepared.command.as_slice() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidInput, "no command"));
+    };
+    let mut command = Command::new(program);
+    command.args(arguments).envs(&prepared.environment);
+    if events {
+        command.stdout(Stdio::from(io::stderr()));
+    }
+    command.spawn()
+}
+
+/// Waits for the command, passing on the wish to end.
+async fn wait(mut child: Child, signals: &mut Signals) -> io::Result<ExitStatus> {
+    loop {
+        tokio::select! {
+            status = child.wait() => return status,
+            wish = signals.next() => pass_on(wish, &mut child),
+        }
+    }
+}
+
+/// Ctrl-C on a terminal reaches the command by itself, it belongs to the same group; everything else is sent on.
+#[cfg(unix)]
+fn pass_on(wish: Wish, child: &mut Child) {
+    use std::io::IsTerminal as _;
+
+    use nix::{
+        sys::signal::{Signal, kill},
+        unistd::Pid,
+    };
+    let signal = match wish {
+        Wish::Interrupt if io::stdin().is_terminal() => return,
+        Wish::Interrupt => Signal::SIGINT,
+        Wish::Terminate => Signal::SIGTERM,
+    };
+    if let Some(id) = child.id().and_then(|id| i32::try_from(id).ok()) {
+        // It may have ended this instant: then there is nobody to tell.
+        let _ = kill(Pid::from_raw(id), signal);
+    }
+}
+
+#[cfg(not(unix))]
+fn pass_on(_wish: Wish, _child: &mut Child) {
+    // Ctrl-C reaches every process of the console.
+}
+
+/// The command's code; a signal's number above [`exit_code::SIGNAL_BASE`], as shells have it.
+fn code_of(status: ExitStatus) -> u8 {
+    #[cfg(unix)]
+    if let Some(signal) = std::os::unix::process::ExitStatusExt::signal(&status) {
+        return exit_code::SIGNAL_BASE.saturating_add(u8::try_from(signal).unwrap_or_default());
+    }
+    status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit_code::FAILED)
+}
+
+/// What `--fail-on` waits for.
+#[derive(Debug, PartialEq, Eq)]
+enum FailOn {
+    Rule(&'static str),
+    Severity(&'static str),
+}
+
+const SEVERITIES: &[&str] = &["hint", "warning", "error"];
+
+impl FailOn {
+    fn parse(text: &str) -> Result<Self, Usage> {
+        if let Some(severity) = SEVERITIES.iter().find(|severity| **severity == text) {
+            return Ok(Self::Severity(severity));
+        }
+        rules::find(text).map(|rule| Self::Rule(rule.id)).ok_or_else(|| {
+            let ids: Vec<&str> = rules::RULES.iter().map(|rule| rule.id).collect();
+            Usage(format!("--fail-on {text:?}: expected one of {}, or error, warning, hint", ids.join(", ")))
+        })
+    }
+
+    /// What of it was flagged.
+    fn matched(&self, summary: &Summary) -> Option<&str> {
+        let rank = |severity: &str| SEVERITIES.iter().position(|known| *known == severity);
+        let mut flagged = summary.totals.rules.iter();
+        let found = match self {
+            Self::Rule(id) => flagged.any(|(rule, _)| rule == id),
+            Self::Severity(least) => flagged.any(|(_, hits)| rank(&hits.severity) >= rank(least)),
+        };
+        let name = match self {
+            Self::Rule(name) | Self::Severity(name) => name,
+        };
+        found.then_some(name)
+    }
+}
+
+/// What to do where there is nothing to see.
+fn advice(silence: Silence, kind: Kind, selector: &str) -> String {
+    let program = match kind {
+        Kind::JMeter(_) => "jmeter",
+        Kind::Other => "the command",
+    };
+    match silence {
+        Silence::NoConnection if matches!(kind, Kind::JMeter(_)) => {
+            "nothing reached the proxy: jmeter may have been given other -H/-P or a -N that names the host, the plan's \
+             samplers may have proxies of their own or failed before they connected (see the .jtl), or engines run \
+             elsewhere (-R)"
+                .to_owned()
+        }
+        Silence::NoConnection => {
+            "nothing reached the proxy: the command reads no proxy variable (Node's `ws` and Go towards localhost do \
+             not), or sets its own; give it the proxy in its own configuration, or use \
+             --mode reverse:https://HOST and the address that it prints as base URL"
+                .to_owned()
+        }
+        Silence::NotTrusted => format!(
+            "every connection broke off at our certificate: {program} does not trust it and reads none of the variables \
+             that were set; `firstframe ca export --format pem|der|p12` gives it for the client's own truststore, \
+             --set proxy.decrypt=false records without looking inside"
+        ),
+        Silence::NoServer => {
+            format!("clients came, but no server was reached: `firstframe{selector} ls connections` says why for each")
+        }
+        Silence::NoRequest => format!(
+            "clients connected and asked for nothing that is HTTP: `firstframe{selector} ls connections` shows how far \
+             they came"
+        ),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn a_listener_on_all_addresses_is_reached_on_loopback() {
+        for (address, reached) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:2", "[::1]:2"), ("192.0.2.1:3", "192.0.2.1:3")]
+        {
+            assert_eq!(reachable(address.parse().unwrap()).to_string(), reached);
+        }
+    }
+
+    #[test]
+    fn fail_on_takes_rules_and_severities() {
+        assert_eq!(FailOn::parse("warning").unwrap(), FailOn::Severity("warning"));
+        let refused = FailOn::parse("metadata-before-opne").unwrap_err().to_string();
+        assert!(refused.contains("expected one of") && refused.contains("or error, warning, hint"), "{refused}");
+    }
+}

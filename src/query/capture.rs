@@ -1,0 +1,194 @@
+//! An opened capture: finds out who holds it, and asks there.
+
+use std::{io::Write, path::Path};
+
+use crate::{
+    model::{WallAnchor, flag::Subject, rows::Row},
+    record::{self, Inspection, Snapshot},
+    redact::Redactor,
+    store::{self, CaptureDir, LockState, State},
+};
+
+use super::{
+    Error,
+    bytes::Copied,
+    client::Client,
+    list::{self, Each, Query, Secrets},
+    raw::{self, Part},
+    show,
+    source::{Kind, Shelf},
+};
+
+/// A capture opened for reading.
+pub struct Capture {
+    dir: CaptureDir,
+    inspection: Inspection,
+    held: Held,
+    notes: Vec<String>,
+}
+
+enum Held {
+    Files(Standing, Snapshot),
+    Recorder(Client),
+}
+
+/// Who holds a capture.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Standing {
+    /// Nobody: it is over.
+    Finished,
+    /// A recorder that answers.
+    Running,
+    /// Nobody any more: its recorder ended without sealing it.
+    Killed,
+}
+
+impl Standing {
+    /// In a word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Finished => "finished",
+            Self::Running => "running",
+            Self::Killed => "killed",
+        }
+    }
+
+    /// As far as it shows without opening it.
+    pub fn of(dir: &CaptureDir) -> Result<Self, store::Error> {
+        Ok(match (dir.lock_state()?, &dir.meta().state) {
+            (LockState::Running, _) => Self::Running,
+            (LockState::Free, State::Recording) => Self::Killed,
+            (LockState::Free, State::Clean | State::Incomplete { .. }) => Self::Finished,
+        })
+    }
+}
+
+impl Capture {
+    /// Opens the capture that `which` names, a name in the folder `captures` or a path; the newest where it names none.
+    /// Nothing is written. `inspection` tells how rows are made and redacted where that has to be done here.
+    ///
+    /// # Errors
+    /// Where there is none; the message says where it was looked for, and what to do.
+    pub fn open(captures: &Path, which: Option<&str>, inspection: Inspection) -> Result<Self, Error> {
+        Self::open_dir(CaptureDir::resolve(captures, which)?, inspection)
+    }
+
+    /// Opens the capture in a folder.
+    ///
+    /// # Errors
+    /// As [`Self::open`].
+    pub fn open_dir(mut dir: CaptureDir, inspection: Inspection) -> Result<Self, Error> {
+        let mut notes = Vec::new();
+        let mut standing = Standing::of(&dir)?;
+        if standing == Standing::Running {
+            match Client::connect(&dir) {
+                Ok(client) => return Ok(Self { dir, inspection, held: Held::Recorder(client), notes }),
+                Err(error) => {
+                    // It may have ended meanwhile. Else it starts, stops, or is being reindexed: the files are there.
+                    dir.reload()?;
+                    standing = if dir.meta().state == State::Recording { Standing::Killed } else { Standing::Finished };
+                    if dir.lock_state()? == LockState::Running {
+                        notes.push(format!(
+                            "another process writes this capture and does not answer at {}: {error}; reading its files",
+                            dir.socket_path().display()
+                        ));
+                    } else {
+                        dir.reload()?;
+                        standing = Standing::of(&dir)?;
+                    }
+                }
+            }
+        }
+        if let State::Incomplete { from_ns, why } = &dir.meta().state {
+            let from = from_ns.map(|from| format!(" from +{:.3} s on", from.0 as f64 / 1e9)).unwrap_or_default();
+            notes.push(format!("this capture is incomplete{from}: {why}"));
+        }
+        let rows = record::index_tail(&dir, &inspection)?;
+        match standing {
+            Standing::Killed => notes.push(format!(
+                "the recorder of {} ended without sealing it; what its files hold beyond the tables is indexed in memory \
+                 (hint: `firstframe reindex` does it for good)",
+                dir.name()
+            )),
+            // Tables were deleted, or could not be written.
+            Standing::Finished if !rows.recent.is_empty() => notes.push(format!(
+                "tables of {} are missing; its segments are indexed in memory (hint: `firstframe reindex` makes them anew)",
+                dir.name()
+            )),
+            Standing::Finished | Standing::Running => {}
+        }
+        Ok(Self { dir, inspection, held: Held::Files(standing, rows), notes })
+    }
+
+    /// Who holds it.
+    pub fn standing(&self) -> Standing {
+        match &self.held {
+            Held::Files(standing, _) => *standing,
+            Held::Recorder(_) => Standing::Running,
+        }
+    }
+
+    /// What a person should be told of its state, each a sentence; most captures have none.
+    pub fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    /// The capture's folder.
+    pub fn dir(&self) -> &CaptureDir {
+        &self.dir
+    }
+
+    /// The wall time of its start.
+    pub fn anchor(&self) -> WallAnchor {
+        self.dir.meta().anchor
+    }
+
+    /// Its recorder, while one runs.
+    pub fn recorder(&self) -> Option<&Client> {
+        match &self.held {
+            Held::Recorder(client) => Some(client),
+            Held::Files(..) => None,
+        }
+    }
+
+    /// A fresh redactor with this capture's key.
+    pub fn redactor(&self) -> Redactor {
+        let inspector = &self.inspection.inspector;
+        Redactor::with_options(inspector.redaction_key, &inspector.secrets)
+    }
+
+    /// Hands out the rows of a kind in the order of ids, flags in that of instants.
+    ///
+    /// # Errors
+    /// Where the filter is none, or tables or segments cannot be read.
+    pub fn list(&self, kind: Kind, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error> {
+        match &self.held {
+            Held::Files(_, rows) => list::list(self.shelf(rows), kind, query, each),
+            Held::Recorder(client) => client.list(kind, query, each),
+        }
+    }
+
+    /// The row that an id names.
+    ///
+    /// # Errors
+    /// [`Error::UnknownId`] where there is none; it tells which there are.
+    pub fn show(&self, id: Subject, secrets: Secrets) -> Result<Row, Error> {
+        match &self.held {
+            Held::Files(_, rows) => show(self.shelf(rows), id, secrets),
+            Held::Recorder(client) => client.show(id, secrets),
+        }
+    }
+
+    /// Copies exact bytes, secrets included, from the segments; at most `limit` where there is one. Tells what of them
+    /// is missing. A running capture's recorder is only asked where they lie.
+    ///
+    /// # Errors
+    /// Where there is no such id, it has no such part, or the segments cannot be read or `out` not be written.
+    pub fn raw(&self, id: Subject, part: Part, limit: Option<u64>, out: &mut dyn Write) -> Result<Copied, Error> {
+        raw::copy(&self.dir, &self.show(id, Secrets::Fingerprints)?, part, limit, out)
+    }
+
+    fn shelf<'s>(&'s self, rows: &'s Snapshot) -> Shelf<'s> {
+        Shelf { dir: &self.dir, rows, redaction: &self.inspection.inspector }
+    }
+}

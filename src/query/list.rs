@@ -1,0 +1,357 @@
+//! Rows in the order of their ids, from the tables and from what is in none yet, with what other tables know of them.
+
+use std::{
+    borrow::Cow,
+    collections::{BTreeMap, BTreeSet},
+    ops::ControlFlow,
+};
+
+use crate::{
+    model::{
+        ConnectionId, ExchangeId, SessionId,
+        flag::Subject,
+        rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
+    },
+    store::tables::{self, Filter as InColumn},
+};
+
+use super::{
+    Error,
+    filter::Filter,
+    judge::Judge,
+    secrets,
+    source::{Kind, Ordered, Shelf},
+    text,
+};
+
+/// Rows whose bytes are fetched from the segments together.
+const BATCH: usize = 512;
+
+/// What is asked for.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Query<'q> {
+    /// Which rows; all where there is none.
+    pub filter: Option<&'q Filter>,
+    /// Only those that belong to this.
+    pub about: Option<About>,
+    /// At most so many, the first.
+    pub limit: Option<usize>,
+    /// What to show in the place of secrets.
+    pub secrets: Secrets,
+}
+
+/// What rows can belong to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum About {
+    /// Itself, and the exchanges and frames of a connection.
+    Connection(ConnectionId),
+    /// Itself, and the frames of an exchange's socket.
+    Exchange(ExchangeId),
+    /// Itself, and the exchanges, sockets and flags of a session.
+    Session(SessionId),
+    /// The flags on something.
+    Subject(Subject),
+}
+
+/// Whether a row belongs to something.
+trait Belongs {
+    fn belongs_to(&self, about: About) -> bool;
+    /// The same as far as one column of the tables tells, so that the others need not be read.
+    fn column(_about: About) -> Option<InColumn> {
+        None
+    }
+}
+
+impl Belongs for ConnectionRow {
+    fn belongs_to(&self, about: About) -> bool {
+        matches!(about, About::Connection(id) | About::Subject(Subject::Connection(id)) if id == self.id)
+    }
+}
+
+impl Belongs for ExchangeRow {
+    fn belongs_to(&self, about: About) -> bool {
+        match about {
+            About::Connection(id) => id == self.connection,
+            About::Session(id) => Some(id) == self.session,
+            About::Exchange(id) | About::Subject(Subject::Exchange(id)) => id == self.id,
+            About::Subject(_) => false,
+        }
+    }
+
+    fn column(about: About) -> Option<InColumn> {
+        match about {
+            About::Connection(id) => Some(InColumn::equals("connection", id.0)),
+            About::Exchange(id) | About::Subject(Subject::Exchange(id)) => Some(InColumn::id(id.0)),
+            About::Session(_) | About::Subject(_) => None,
+        }
+    }
+}
+
+impl Belongs for FrameRow {
+    fn belongs_to(&self, about: About) -> bool {
+        match about {
+            About::Connection(id) => id == self.connection,
+            About::Exchange(id) => id == self.exchange,
+            About::Subject(Subject::Frame(id)) => id == self.id,
+            About::Session(_) | About::Subject(_) => false,
+        }
+    }
+
+    fn column(about: About) -> Option<InColumn> {
+        match about {
+            About::Connection(id) => Some(InColumn::equals("connection", id.0)),
+            About::Exchange(id) => Some(InColumn::equals("exchange", id.0)),
+            About::Subject(Subject::Frame(id)) => Some(InColumn::id(id.0)),
+            About::Session(_) | About::Subject(_) => None,
+        }
+    }
+}
+
+impl Belongs for SessionRow {
+    fn belongs_to(&self, about: About) -> bool {
+        matches!(about, About::Session(id) | About::Subject(Subject::Session(id)) if id == self.id)
+    }
+}
+
+impl Belongs for FlagRow {
+    fn belongs_to(&self, about: About) -> bool {
+        match about {
+            About::Subject(id) => self.subject == id.to_string(),
+            About::Session(id) => Some(id) == self.session || self.subject == id.to_string(),
+            About::Connection(_) | About::Exchange(_) => false,
+        }
+    }
+}
+
+/// What stands in the place of secrets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Secrets {
+    /// Fingerprints.
+    #[default]
+    Fingerprints,
+    /// The secrets.
+    Kept,
+}
+
+/// Takes rows one by one; `Break` ends the list.
+pub type Each<'e> = dyn FnMut(Row) -> Result<ControlFlow<()>, Error> + 'e;
+
+/// Hands out the rows of a kind in the order of ids (flags: of instants). Memory does not grow with the capture but for
+/// the rows that were final out of order (sockets outlive segments), the joins' sixteen bytes for each exchange, and the
+/// connections and flagged exchanges where the filter asks for them.
+///
+/// # Errors
+/// Where the filter means nothing for such rows, a table cannot be read, or `each` fails.
+pub fn list(shelf: Shelf<'_>, kind: Kind, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error> {
+    let judge = Judge::new(shelf, kind, query.filter, query.secrets)?;
+    let mut left = query.limit.unwrap_or(usize::MAX);
+    if left == 0 {
+        return Ok(());
+    }
+    let mut out = |row: Row| {
+        left -= 1;
+        let flow = each(row)?;
+        Ok(if left == 0 { ControlFlow::Break(()) } else { flow })
+    };
+    let lister = Lister { shelf, judge: &judge, about: query.about };
+    match kind {
+        Kind::Connections => lister.one_by_one::<ConnectionRow>(&mut |_| {}, &mut out),
+        Kind::Flags => lister.one_by_one::<FlagRow>(&mut |_| {}, &mut out),
+        Kind::Sessions => {
+            let joins = Joins::of_flags(shelf)?;
+            lister.one_by_one::<SessionRow>(&mut |row| joins.session(row), &mut out)
+        }
+        Kind::Exchanges => {
+            let joins = Joins::of_exchanges(shelf)?;
+            let mut restore = |rows: &mut Vec<ExchangeRow>| match query.secrets {
+                Secrets::Kept => secrets::restore(shelf, rows),
+                Secrets::Fingerprints => Ok(()),
+            };
+            lister.in_batches::<ExchangeRow>(&mut |row| joins.exchange(row), &mut restore, &mut out)
+        }
+        Kind::Frames => {
+            let mut filler = text::Filler::new(shelf, query.secrets);
+            let mut fill = |rows: &mut Vec<FrameRow>| {
+                filler.fill(rows);
+                Ok(())
+            };
+            lister.in_batches::<FrameRow>(&mut |_| {}, &mut fill, &mut out)
+        }
+    }
+}
+
+#[derive(Clone, Copy)]
+struct Lister<'l> {
+    shelf: Shelf<'l>,
+    judge: &'l Judge<'l>,
+    about: Option<About>,
+}
+
+impl Lister<'_> {
+    fn one_by_one<T: Ordered + Belongs>(self, join: &mut dyn FnMut(&mut T), out: &mut Each<'_>) -> Result<(), Error> {
+        self.in_order::<T>(&mut |mut row| {
+            join(&mut row);
+            if self.belongs(&row) && self.judge.passes(row.row_ref())? {
+                return out(row.into_row());
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+    }
+
+    /// Like [`Self::one_by_one`], with rows made complete from the segments several at a time.
+    fn in_batches<T: Ordered + Belongs>(
+        self,
+        join: &mut dyn FnMut(&mut T),
+        complete: &mut dyn FnMut(&mut Vec<T>) -> Result<(), Error>,
+        out: &mut Each<'_>,
+    ) -> Result<(), Error> {
+        let mut batch: Vec<T> = Vec::new();
+        // The first batches are small, so that a short list does not fetch what nobody asked for.
+        let mut size = 16;
+        let mut ended = false;
+        let early = self.judge.is_early();
+        let mut hand_out = |batch: &mut Vec<T>| {
+            complete(batch)?;
+            for row in batch.drain(..) {
+                if (early || self.judge.passes(row.row_ref())?) && out(row.into_row())?.is_break() {
+                    return Ok(ControlFlow::Break(()));
+                }
+            }
+            Ok::<_, Error>(ControlFlow::Continue(()))
+        };
+        self.in_order::<T>(&mut |mut row| {
+            join(&mut row);
+            if self.belongs(&row) && (!early || self.judge.passes(row.row_ref())?) {
+                batch.push(row);
+            }
+            if batch.len() < size {
+                return Ok(ControlFlow::Continue(()));
+            }
+            size = (size * 2).min(BATCH);
+            let flow = hand_out(&mut batch)?;
+            ended = flow.is_break();
+            Ok(flow)
+        })?;
+        if !ended {
+            let _ = hand_out(&mut batch)?;
+        }
+        Ok(())
+    }
+
+    fn belongs(self, row: &impl Belongs) -> bool {
+        self.about.is_none_or(|about| row.belongs_to(about))
+    }
+
+    /// Merges tables whose rows are nearly in order. A first pass finds the rows that stand in a later table than their
+    /// order says (they are few: what was open when a segment was sealed); the second streams the tables and puts those
+    /// in.
+    fn in_order<T: Ordered + Belongs>(
+        self,
+        each: &mut dyn FnMut(T) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let Shelf { dir, rows, .. } = self.shelf;
+        let wanted = self.about.and_then(T::column);
+        let rest = rows.recent.iter().flat_map(|rows| T::of(rows)).chain(T::of(&rows.open));
+        let mut late: Vec<Cow<'_, T>> = rest.map(Cow::Borrowed).collect();
+        if rows.tables.len() > 1 {
+            let mut highest = 0;
+            for segment in &rows.tables {
+                let before = highest;
+                tables::read_each::<T>(dir, *segment, wanted.as_ref(), &mut |row| {
+                    highest = highest.max(row.order());
+                    if row.order() < before {
+                        late.push(Cow::Owned(row));
+                    }
+                })?;
+            }
+        }
+        late.sort_by_key(|row| row.order());
+        let mut late = late.into_iter().peekable();
+        let mut highest = 0;
+        for segment in &rows.tables {
+            let before = highest;
+            let mut rows = tables::read::<T>(dir, *segment, wanted.as_ref())?;
+            rows.sort_by_key(Ordered::order);
+            for row in rows.into_iter().filter(|row| row.order() >= before) {
+                highest = row.order();
+                while let Some(earlier) = late.next_if(|late| late.order() < row.order()) {
+                    if each(earlier.into_owned())?.is_break() {
+                        return Ok(());
+                    }
+                }
+                if each(row)?.is_break() {
+                    return Ok(());
+                }
+            }
+        }
+        for row in late {
+            if each(row.into_owned())?.is_break() {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Hands out rows in any order.
+pub(super) fn in_any_order<T: Ordered>(shelf: Shelf<'_>, each: &mut dyn FnMut(&T)) -> Result<(), Error> {
+    for segment in &shelf.rows.tables {
+        tables::read_each::<T>(shelf.dir, *segment, None, &mut |row| each(&row))?;
+    }
+    shelf.rows.recent.iter().flat_map(|rows| T::of(rows)).chain(T::of(&shelf.rows.open)).for_each(each);
+    Ok(())
+}
+
+/// What the tables of sessions and flags say of other rows.
+#[derive(Debug, Default)]
+pub(super) struct Joins {
+    /// Exchange and session, ascending.
+    sessions: Vec<(u64, u64)>,
+    /// The rules that hit a subject, by its id as text, and a session as a whole.
+    flags: BTreeMap<String, BTreeSet<String>>,
+}
+
+impl Joins {
+    /// What exchanges need.
+    pub(super) fn of_exchanges(shelf: Shelf<'_>) -> Result<Self, Error> {
+        let mut joins = Self::of_flags(shelf)?;
+        in_any_order::<SessionRow>(shelf, &mut |row: &SessionRow| {
+            joins.sessions.extend(row.exchanges.iter().chain(&row.sockets).map(|exchange| (exchange.0, row.id.0)));
+        })?;
+        joins.sessions.sort_unstable();
+        Ok(joins)
+    }
+
+    /// What sessions need.
+    pub(super) fn of_flags(shelf: Shelf<'_>) -> Result<Self, Error> {
+        let mut joins = Self::default();
+        in_any_order::<FlagRow>(shelf, &mut |row: &FlagRow| {
+            if let Some(session) = row.session.map(|session| session.to_string()).filter(|id| *id != row.subject) {
+                joins.flags.entry(session).or_default().insert(row.rule.clone());
+            }
+            joins.flags.entry(row.subject.clone()).or_default().insert(row.rule.clone());
+        })?;
+        Ok(joins)
+    }
+
+    /// Fills in what an exchange's own row does not know.
+    pub(super) fn exchange(&self, row: &mut ExchangeRow) {
+        let at = self.sessions.partition_point(|(exchange, _)| *exchange < row.id.0);
+        let found = self.sessions.get(at).filter(|(exchange, _)| *exchange == row.id.0);
+        row.session = found.map(|(_, session)| SessionId(*session)).or(row.session);
+        self.rules(&row.id.to_string(), &mut row.flags);
+    }
+
+    /// Fills in what a session's own row does not know.
+    pub(super) fn session(&self, row: &mut SessionRow) {
+        self.rules(&row.id.to_string(), &mut row.flags);
+    }
+
+    fn rules(&self, subject: &str, flags: &mut Vec<String>) {
+        for rule in self.flags.get(subject).into_iter().flatten() {
+            if !flags.contains(rule) {
+                flags.push(rule.clone());
+            }
+        }
+    }
+}

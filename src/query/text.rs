@@ -1,0 +1,92 @@
+//! The text of WebSocket frames, which tables do not hold: read from the segments, with fingerprints for secrets.
+
+use crate::{
+    model::{rows::FrameRow, trace::ByteRange, websocket::opcode},
+    redact::Redactor,
+};
+
+use super::{
+    bytes::{self, Want},
+    list::Secrets,
+    source::Shelf,
+};
+
+/// Longer payloads are not shown as text; `show --raw` has them.
+const LARGEST: u64 = 64 << 10;
+
+/// Fills in the text of frames.
+pub(super) struct Filler<'s> {
+    shelf: Shelf<'s>,
+    redactor: Option<Redactor>,
+}
+
+impl<'s> Filler<'s> {
+    /// One that shows fingerprints, or secrets.
+    pub(super) fn new(shelf: Shelf<'s>, secrets: Secrets) -> Self {
+        Self { shelf, redactor: (secrets == Secrets::Fingerprints).then(|| shelf.redactor()) }
+    }
+
+    /// Fills in what can be had. A frame whose bytes were lost or dropped, and one that is no text, keeps `null`.
+    pub(super) fn fill(&mut self, rows: &mut [FrameRow]) {
+        let mut at = Vec::new();
+        let mut wants = Vec::new();
+        for (index, row) in rows.iter().enumerate().filter(|(_, row)| may_have_text(row)) {
+            let range = ByteRange { from: row.from, start: row.start, end: row.end };
+            at.push(index);
+            wants.push(Want { connection: row.connection, range, extent: row.extent });
+        }
+        // Damage in the segments is told by `verify` and `show --raw`; here it only leaves texts unknown.
+        let Ok(got) = bytes::fetch(self.shelf.dir, &wants) else { return };
+        for (index, got) in at.into_iter().zip(got) {
+            let Some(row) = rows.get_mut(index).filter(|_| got.whole) else { continue };
+            let Some(payload) = payload(&got.bytes, row.bytes) else { continue };
+            let Ok(text) = String::from_utf8(payload) else { continue };
+            row.text = Some(match &mut self.redactor {
+                Some(redactor) => redactor.text(&text).into_owned(),
+                None => text,
+            });
+        }
+    }
+}
+
+fn may_have_text(row: &FrameRow) -> bool {
+    row.text.is_none() && row.opcode == opcode::TEXT && row.fin && !row.compressed && row.bytes <= LARGEST
+}
+
+/// The unmasked payload of a frame (RFC 6455, 5.2), if it is `expected` bytes long and all there.
+pub(super) fn payload(frame: &[u8], expected: u64) -> Option<Vec<u8>> {
+    let second = *frame.get(1)?;
+    let extended = match second & 0x7f {
+        126 => 2,
+        127 => 8,
+        _ => 0,
+    };
+    let mask_at = 2 + extended;
+    let (mask, start) = if second & 0x80 == 0 {
+        ([0; 4], mask_at)
+    } else {
+        (frame.get(mask_at..mask_at + 4)?.try_into().ok()?, mask_at + 4)
+    };
+    let payload = frame.get(start..)?;
+    (payload.len() as u64 == expected)
+        .then(|| payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::payload;
+
+    #[test]
+    fn payloads_are_unmasked_at_every_length() {
+        assert_eq!(payload(b"\x81\x05hello", 5).as_deref(), Some(&b"hello"[..]));
+        // RFC 6455, 5.7: a single-frame masked text message.
+        let masked = [0x81, 0x85, 0x37, 0xfa, 0x21, 0x3d, 0x7f, 0x9f, 0x4d, 0x51, 0x58];
+        assert_eq!(payload(&masked, 5).as_deref(), Some(&b"Hello"[..]));
+        let mut long = vec![0x81, 126, 0x01, 0x00];
+        long.extend([b'x'; 256]);
+        assert_eq!(payload(&long, 256).map(|text| text.len()), Some(256));
+        for end in 0..masked.len() {
+            assert_eq!(payload(&masked[..end], 5), None, "cut at {end}");
+        }
+    }
+}

@@ -1,0 +1,250 @@
+//! What a running recorder knows beyond its tables: the shared end of the indexer. Readers never touch the fold: they ask
+//! the indexer's thread, which answers between two records; rows that are final lie in shared blocks.
+
+use std::sync::{
+    Arc, Mutex, MutexGuard, PoisonError,
+    atomic::{AtomicBool, Ordering::Relaxed},
+    mpsc,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    clock::Clock,
+    model::{Timestamp, rows::Position},
+    store::Rows,
+};
+
+use super::{
+    live::Live,
+    progress::{Progress, Who},
+    queue::{Queue, QueueState},
+    summary::{RouteTotal, Totals},
+};
+
+/// Rows of a block that is still added to; a reader's snapshot may hold it, then the next one is begun.
+const BLOCK: usize = 4096;
+
+/// The rows and counts of a running capture.
+pub struct Index {
+    state: Mutex<State>,
+    asks: mpsc::Sender<Ask>,
+    asked: AtomicBool,
+    progress: Arc<Progress>,
+    queue: Arc<Queue>,
+    clock: Clock,
+    live: Live,
+    segment_bytes: u64,
+}
+
+#[derive(Default)]
+struct State {
+    tables: Vec<u64>,
+    without_tables: Vec<u64>,
+    recent: Vec<Arc<Rows>>,
+    totals: Totals,
+    upto: Position,
+    failure: Option<Failure>,
+}
+
+/// What is asked of the indexer's thread.
+pub(super) enum Ask {
+    /// Everything that a reader of rows needs, as it stands.
+    Snapshot(mpsc::SyncSender<Snapshot>),
+    /// The figures per route.
+    Routes(mpsc::SyncSender<Vec<RouteTotal>>),
+}
+
+/// One look at the rows of a running capture. The tables named, `recent` and `open` hold each row once.
+#[derive(Clone, Debug, Default)]
+pub struct Snapshot {
+    /// The segments whose tables hold what was final by their end, ascending.
+    pub tables: Vec<u64>,
+    /// Final rows that are in no table yet, in the order in which they became final.
+    pub recent: Vec<Arc<Rows>>,
+    /// What is not final, as it stands.
+    pub open: Rows,
+    /// The last record that these rows include.
+    pub upto: Position,
+}
+
+/// When and why recording failed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Failure {
+    /// Everything recorded before this instant is on disk.
+    pub complete_until_ns: Timestamp,
+    /// Why, in words.
+    pub why: String,
+}
+
+/// How the recorder does, for a status line.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Status {
+    /// Now.
+    pub at_ns: Timestamp,
+    /// Counts over what was indexed.
+    #[serde(flatten)]
+    pub totals: Totals,
+    /// The queue between traffic and disk.
+    #[serde(flatten)]
+    pub queue: QueueState,
+    /// Bytes on disk that are not indexed yet.
+    pub lag_bytes: u64,
+    /// How far the index is behind the traffic; 0 where it has caught up.
+    pub lag_ns: u64,
+    /// Whether everything that passed is recorded, or a stored gap.
+    pub complete: bool,
+    /// When and why recording failed, if it did.
+    pub failure: Option<Failure>,
+    /// Segments whose tables could not be written; `reindex` makes them.
+    pub without_tables: Vec<u64>,
+}
+
+impl Index {
+    pub(super) fn new(
+        progress: Arc<Progress>,
+        queue: Arc<Queue>,
+        clock: Clock,
+        live: Live,
+        segment_bytes: u64,
+    ) -> (Arc<Self>, mpsc::Receiver<Ask>) {
+        let (asks, receiver) = mpsc::channel();
+        let state = Mutex::new(State::default());
+        let asked = AtomicBool::new(false);
+        (Arc::new(Self { state, asks, asked, progress, queue, clock, live, segment_bytes }), receiver)
+    }
+
+    /// The rows as they stand. Waits for the indexer to come between two records (it may be writing a segment's tables):
+    /// not to be called from an async task.
+    pub fn snapshot(&self) -> Snapshot {
+        // A dropped answer means that the indexer has ended: nothing is open then, and what it left stands in the state.
+        self.ask(Ask::Snapshot).unwrap_or_else(|| self.closed_snapshot(Rows::default()))
+    }
+
+    /// The figures per route, most frequent first; empty once the recorder has stopped (they are in its summary). Waits
+    /// as [`Index::snapshot`] does.
+    pub fn routes(&self) -> Vec<RouteTotal> {
+        self.ask(Ask::Routes).unwrap_or_default()
+    }
+
+    /// Counts, lag and health. Cheap, never waits for the indexer.
+    pub fn status(&self) -> Status {
+        let now = self.clock.now();
+        let written = self.progress.position();
+        let state = self.lock();
+        let lag_bytes = self.distance(state.upto, written);
+        let lag_ns = if lag_bytes == 0 { 0 } else { now.0.saturating_sub(state.totals.indexed_upto_ns.0) };
+        Status {
+            at_ns: now,
+            totals: state.totals.clone(),
+            queue: self.queue.state(),
+            lag_bytes,
+            lag_ns,
+            complete: state.failure.is_none(),
+            failure: state.failure.clone(),
+            without_tables: state.without_tables.clone(),
+        }
+    }
+
+    /// Where rows go out as they become final.
+    pub fn live(&self) -> &Live {
+        &self.live
+    }
+
+    /// The capture's clock.
+    pub fn clock(&self) -> &Clock {
+        &self.clock
+    }
+
+    pub(super) fn was_asked(&self) -> bool {
+        self.asked.load(Relaxed) && self.asked.swap(false, Relaxed)
+    }
+
+    pub(super) fn closed_snapshot(&self, open: Rows) -> Snapshot {
+        let state = self.lock();
+        Snapshot { tables: state.tables.clone(), recent: state.recent.clone(), open, upto: state.upto }
+    }
+
+    /// Adds rows that became final, and how far the fold is.
+    pub(super) fn add(&self, rows: &mut Rows, totals: &Totals, upto: Position) {
+        let mut state = self.lock();
+        state.totals.clone_from(totals);
+        state.upto = upto;
+        if count(rows) == 0 {
+            return;
+        }
+        match state.recent.last_mut().and_then(Arc::get_mut) {
+            Some(block) if count(block) < BLOCK => append(block, rows),
+            _ => state.recent.push(Arc::new(std::mem::take(rows))),
+        }
+    }
+
+    /// Takes the recent rows, to be written to a segment's tables; [`Index::sealed`] must follow. Nobody sees the time
+    /// between, since it is the caller, the indexer's thread, that answers who asks.
+    pub(super) fn take_recent(&self) -> Rows {
+        let blocks = std::mem::take(&mut self.lock().recent);
+        let mut all = Rows::default();
+        for block in blocks {
+            append(&mut all, &mut Arc::unwrap_or_clone(block));
+        }
+        all
+    }
+
+    /// The recent rows are in the tables of `segment` now, or could not be written.
+    pub(super) fn sealed(&self, segment: u64, written: bool) {
+        let mut state = self.lock();
+        if written {
+            state.tables.push(segment);
+        } else {
+            state.without_tables.push(segment);
+        }
+    }
+
+    /// The segments up to `segment` are gone.
+    pub(super) fn dropped(&self, upto: u64) {
+        let mut state = self.lock();
+        state.tables.retain(|segment| *segment > upto);
+        state.without_tables.retain(|segment| *segment > upto);
+    }
+
+    pub(super) fn failed(&self, failure: Failure) {
+        self.lock().failure.get_or_insert(failure);
+    }
+
+    pub(super) fn failure(&self) -> Option<Failure> {
+        self.lock().failure.clone()
+    }
+
+    fn ask<T>(&self, ask: impl FnOnce(mpsc::SyncSender<T>) -> Ask) -> Option<T> {
+        let (reply, answer) = mpsc::sync_channel(1);
+        self.asks.send(ask(reply)).ok()?;
+        self.asked.store(true, Relaxed);
+        self.progress.wake(Who::Indexer);
+        answer.recv().ok()
+    }
+
+    /// Bytes between two places; whole segments between count with their nominal size.
+    fn distance(&self, from: Position, to: Position) -> u64 {
+        match to.segment.saturating_sub(from.segment) {
+            0 => to.offset.saturating_sub(from.offset),
+            segments => (segments * self.segment_bytes + to.offset).saturating_sub(from.offset),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn count(rows: &Rows) -> usize {
+    rows.connections.len() + rows.exchanges.len() + rows.frames.len() + rows.sessions.len() + rows.flags.len()
+}
+
+/// Moves all of `rows` to the end of `block`.
+pub(super) fn append(block: &mut Rows, rows: &mut Rows) {
+    block.connections.append(&mut rows.connections);
+    block.exchanges.append(&mut rows.exchanges);
+    block.frames.append(&mut rows.frames);
+    block.sessions.append(&mut rows.sessions);
+    block.flags.append(&mut rows.flags);
+}

@@ -1,0 +1,390 @@
+//! What a capture adds up to: running totals, and the figures per route for the closing summary. Bounded memory,
+//! whatever passes: routes beyond the limit are counted together. No IO here.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    model::{
+        ExchangeId, Side, Timestamp,
+        rows::{ConnectionRow, ExchangeRow, FlagRow, Row},
+        trace::{Fact, TraceEvent},
+    },
+    profile::Refused,
+};
+
+/// Routes that are told apart.
+const ROUTES: usize = 500;
+
+/// Counts over what was indexed so far.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Totals {
+    /// Client connections accepted.
+    pub connections: u64,
+    /// Of them, those that are over.
+    pub connections_closed: u64,
+    /// Dials that failed.
+    pub dials_failed: u64,
+    /// Handshakes with clients that failed: mostly clients that do not trust our certificate.
+    pub client_tls_failed: u64,
+    /// Handshakes with servers that failed.
+    pub server_tls_failed: u64,
+    /// Exchanges that are over. A WebSocket's is over when its connection is.
+    pub exchanges: u64,
+    /// Of them, those that the server refused (see the profile).
+    pub refused: u64,
+    /// Of them, those that no one answered.
+    pub unanswered: u64,
+    /// Of them, those that this proxy answered.
+    pub proxy_made: u64,
+    /// Exchanges by status.
+    pub statuses: BTreeMap<u16, u64>,
+    /// Sockets that were opened, and are over.
+    pub sockets_opened: u64,
+    /// Upgrades that were not granted.
+    pub sockets_refused: u64,
+    /// WebSocket frames.
+    pub frames: u64,
+    /// Sessions that are over.
+    pub sessions: u64,
+    /// Flags, all of them.
+    pub flags: u64,
+    /// Flags by rule.
+    pub rules: BTreeMap<String, RuleTotal>,
+    /// Places where bytes were not recorded.
+    pub gaps: u64,
+    /// Bytes that were not recorded.
+    pub gap_bytes: u64,
+    /// How long recording held up traffic, summed over connections.
+    pub stalled_ns: u64,
+    /// Plaintext bytes from clients.
+    pub bytes_from_client: u64,
+    /// Plaintext bytes from servers.
+    pub bytes_from_server: u64,
+    /// Event time of the newest fact that these counts include.
+    pub indexed_upto_ns: Timestamp,
+}
+
+/// The flags of one rule.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RuleTotal {
+    /// The worst severity seen.
+    pub severity: String,
+    /// How many.
+    pub count: u64,
+    /// What the first of them is about.
+    pub first: String,
+    /// Its sentence.
+    pub message: String,
+}
+
+/// Exchanges of one method, path template and status.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct RouteTotal {
+    /// The method.
+    pub method: String,
+    /// The path without query, its ids collapsed to `{id}`. `*` stands for all routes beyond the limit.
+    pub path: String,
+    /// The status; `None` where no answer came.
+    pub status: Option<u16>,
+    /// Whether it asked for a WebSocket.
+    pub websocket: bool,
+    /// Whether this proxy answered.
+    pub proxy_made: bool,
+    /// Whether that counts as refused.
+    pub refused: bool,
+    /// How many.
+    pub count: u64,
+    /// From the request's first byte to the answer's last, where both are known: median, in nanoseconds (within 6 %).
+    pub p50_ns: Option<u64>,
+    /// 90th percentile.
+    pub p90_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// The longest, exact.
+    pub max_ns: Option<u64>,
+    /// The first of them.
+    pub first: ExchangeId,
+}
+
+/// Counts facts and rows as they pass.
+#[derive(Clone, Debug)]
+pub(super) struct Tally {
+    refused: Refused,
+    totals: Totals,
+    routes: BTreeMap<Route, Figures>,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Route {
+    path: String,
+    method: String,
+    status: Option<u16>,
+    websocket: bool,
+    proxy_made: bool,
+}
+
+#[derive(Clone, Debug)]
+struct Figures {
+    count: u64,
+    first: ExchangeId,
+    latency: Histogram,
+}
+
+impl Tally {
+    pub(super) fn new(refused: Refused) -> Self {
+        Self { refused, totals: Totals::default(), routes: BTreeMap::new() }
+    }
+
+    pub(super) fn totals(&self) -> &Totals {
+        &self.totals
+    }
+
+    /// Where the fold stands, on event time.
+    pub(super) fn indexed_upto(&mut self, at: Timestamp) {
+        self.totals.indexed_upto_ns = self.totals.indexed_upto_ns.max(at);
+    }
+
+    pub(super) fn fact(&mut self, event: &TraceEvent<'_>) {
+        let totals = &mut self.totals;
+        match &event.fact {
+            Fact::Data(chunk) => match chunk.from {
+                Side::Client => totals.bytes_from_client += chunk.bytes.len() as u64,
+                Side::Server => totals.bytes_from_server += chunk.bytes.len() as u64,
+            },
+            Fact::Opened(_) => totals.connections += 1,
+            Fact::Dialed(dialed) if dialed.error.is_some() => totals.dials_failed += 1,
+            Fact::Tls(tls) if tls.error.is_some() => match tls.side {
+                Side::Client => totals.client_tls_failed += 1,
+                Side::Server => totals.server_tls_failed += 1,
+            },
+            Fact::Stalled(stalled) => totals.stalled_ns += stalled.waited_ns,
+            Fact::Gap(gap) => {
+                totals.gaps += 1;
+                totals.gap_bytes += gap.range.len();
+                match gap.range.from {
+                    Side::Client => totals.bytes_from_client += gap.range.len(),
+                    Side::Server => totals.bytes_from_server += gap.range.len(),
+                }
+            }
+            _ => {}
+        }
+    }
+
+    pub(super) fn row(&mut self, row: &Row) {
+        match row {
+            Row::Connection(ConnectionRow { closed_ns, .. }) => {
+                self.totals.connections_closed += u64::from(closed_ns.is_some());
+            }
+            Row::Exchange(exchange) => self.exchange(exchange),
+            Row::Frame(_) => self.totals.frames += 1,
+            Row::Session(_) => self.totals.sessions += 1,
+            Row::Flag(flag) => self.flag(flag),
+        }
+    }
+
+    /// The routes, most frequent first.
+    pub(super) fn routes(&self) -> Vec<RouteTotal> {
+        let mut routes: Vec<_> = self.routes.iter().map(|(route, figures)| self.route(route, figures)).collect();
+        routes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.first.cmp(&b.first)));
+        routes
+    }
+
+    fn route(&self, route: &Route, figures: &Figures) -> RouteTotal {
+        RouteTotal {
+            method: route.method.clone(),
+            path: route.path.clone(),
+            status: route.status,
+            websocket: route.websocket,
+            proxy_made: route.proxy_made,
+            refused: !route.proxy_made && route.status.is_some_and(|status| self.refused.contains(status)),
+            count: figures.count,
+            p50_ns: figures.latency.quantile(0.5),
+            p90_ns: figures.latency.quantile(0.9),
+            p99_ns: figures.latency.quantile(0.99),
+            max_ns: figures.latency.max(),
+            first: figures.first,
+        }
+    }
+
+    fn exchange(&mut self, row: &ExchangeRow) {
+        let totals = &mut self.totals;
+        totals.exchanges += 1;
+        totals.proxy_made += u64::from(row.proxy_made);
+        let asked_for_websocket = row.scheme.starts_with("ws");
+        match row.status {
+            Some(status) => {
+                *totals.statuses.entry(status).or_default() += 1;
+                totals.refused += u64::from(!row.proxy_made && self.refused.contains(status));
+            }
+            None => totals.unanswered += 1,
+        }
+        if row.websocket.is_some() {
+            totals.sockets_opened += 1;
+        } else if asked_for_websocket {
+            totals.sockets_refused += 1;
+        }
+        let mut route = Route {
+            path: template(&row.path),
+            method: row.method.clone(),
+            status: row.status,
+            websocket: asked_for_websocket,
+            proxy_made: row.proxy_made,
+        };
+        if self.routes.len() >= ROUTES && !self.routes.contains_key(&route) {
+            route.path = "*".to_owned();
+            route.method = "*".to_owned();
+        }
+        let figures = self.routes.entry(route).or_insert_with(|| Figures {
+            count: 0,
+            first: row.id,
+            latency: Histogram::default(),
+        });
+        figures.count += 1;
+        if let Some(end) = row.response_last_byte_ns {
+            figures.latency.add(end.0.saturating_sub(row.request_first_byte_ns.0));
+        }
+    }
+
+    fn flag(&mut self, flag: &FlagRow) {
+        self.totals.flags += 1;
+        let rule = self.totals.rules.entry(flag.rule.clone()).or_insert_with(|| RuleTotal {
+            severity: flag.severity.clone(),
+            count: 0,
+            first: flag.subject.clone(),
+            message: flag.message.clone(),
+        });
+        rule.count += 1;
+        let rank = |severity: &str| match severity {
+            "error" => 2,
+            "warning" => 1,
+            _ => 0,
+        };
+        if rank(&flag.severity) > rank(&rule.severity) {
+            rule.severity.clone_from(&flag.severity);
+        }
+    }
+}
+
+/// A path without its query and with its ids collapsed by their shape, so that one route is one line.
+pub fn template(path: &str) -> String {
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let parts = path.split('/').map(|part| if is_id(part) { "{id}" } else { part });
+    parts.collect::<Vec<_>>().join("/")
+}
+
+/// Numbers, UUIDs, long hexadecimals, fingerprints, and anything long that mixes digits into letters.
+fn is_id(part: &str) -> bool {
+    let digits = part.bytes().filter(u8::is_ascii_digit).count();
+    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b'%' | b':' | b'=');
+    let plain = part.bytes().all(word);
+    let hex = part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
+    match part.len() {
+        0 => false,
+        n if n == digits => true,
+        n if hex && digits > 0 => n >= 8,
+        n if plain && n >= 16 => digits >= 2,
+        _ => part.split_once(':').is_some_and(|(kind, hex)| {
+            !kind.is_empty() && hex.len() >= 8 && hex.bytes().all(|b| b.is_ascii_hexdigit())
+        }),
+    }
+}
+
+/// Counts in buckets whose width is a sixteenth of their power of two.
+#[derive(Clone, Debug, Default)]
+struct Histogram {
+    buckets: Vec<u32>,
+    count: u64,
+    max: u64,
+}
+
+impl Histogram {
+    fn add(&mut self, value: u64) {
+        let bucket = Self::bucket(value);
+        if self.buckets.len() <= bucket {
+            self.buckets.resize(bucket + 1, 0);
+        }
+        if let Some(count) = self.buckets.get_mut(bucket) {
+            *count = count.saturating_add(1);
+        }
+        self.count += 1;
+        self.max = self.max.max(value);
+    }
+
+    fn max(&self) -> Option<u64> {
+        (self.count > 0).then_some(self.max)
+    }
+
+    /// The upper end of the bucket that holds it, never above the maximum.
+    fn quantile(&self, share: f64) -> Option<u64> {
+        let rank = ((self.count as f64 * share).ceil() as u64).max(1);
+        let mut seen = 0;
+        let bucket = self.buckets.iter().position(|count| {
+            seen += u64::from(*count);
+            seen >= rank
+        })?;
+        Some(Self::upper(bucket).min(self.max))
+    }
+
+    fn bucket(value: u64) -> usize {
+        if value < 16 {
+            return value as usize;
+        }
+        let power = value.ilog2() - 4;
+        (power as usize + 1) * 16 + ((value >> power) & 15) as usize
+    }
+
+    fn upper(bucket: usize) -> u64 {
+        match bucket {
+            0..16 => bucket as u64,
+            _ => {
+                let power = bucket as u32 / 16 - 1;
+                (((16 + (bucket as u128 % 16) + 1) << power) - 1).try_into().unwrap_or(u64::MAX)
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "tests")]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_collapse_by_shape_and_words_stay() {
+        for (path, expected) in [
+            ("/api/v2/recordings/42?x=1", "/api/v2/recordings/{id}"),
+            ("/a/7d444840-9dc0-11d1-b245-5ffdce74fad2/b", "/a/{id}/b"),
+            ("/a/deadbeef01", "/a/{id}"),
+            ("/feedface/decade", "/feedface/decade"),
+            ("/t/token:3f2a9c11", "/t/{id}"),
+            ("/conversations/messages/AbC9_kk2-09aXyzzz", "/conversations/messages/{id}"),
+            ("/screen-recordings/metadata-before-open", "/screen-recordings/metadata-before-open"),
+            ("/", "/"),
+            ("", ""),
+            ("//x", "//x"),
+        ] {
+            assert_eq!(template(path), expected);
+        }
+    }
+
+    #[test]
+    fn quantiles_are_within_a_sixteenth() {
+        let mut histogram = Histogram::default();
+        assert_eq!(histogram.quantile(0.5), None);
+        for value in 1..=100_000_u64 {
+            histogram.add(value * 1_000);
+        }
+        for (share, exact) in [(0.5, 50_000_000.0), (0.9, 90_000_000.0), (0.99, 99_000_000.0), (1.0, 100_000_000.0)] {
+            let found = histogram.quantile(share).unwrap() as f64;
+            assert!(found >= exact && found <= exact * 1.0625, "{share}: {found} for {exact}");
+        }
+        assert_eq!(histogram.max(), Some(100_000_000));
+        for value in [0, 1, 15, 16, 17, 31, 32, 1 << 40, u64::MAX] {
+            let bucket = Histogram::bucket(value);
+            assert!(Histogram::upper(bucket) >= value, "{value}");
+            assert!(bucket == 0 || Histogram::upper(bucket - 1) < value, "{value}");
+        }
+    }
+}

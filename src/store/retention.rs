@@ -1,0 +1,205 @@
+//! The flight recorder's forgetting: whole oldest segments go, with their tables, when there are too many bytes or they
+//! are too old.
+//!
+//! The caller first saves the inspector's state at the segment that becomes the oldest (`retained.json`, evidence like
+//! the segments), then drops, then records the [`Dropped`] fact that [`drop_upto`] returns. Never goes: a segment that is
+//! not sealed, or that the indexer has not finished.
+
+use std::{fs, io, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::model::{Timestamp, trace::Dropped};
+
+use super::{CaptureDir, Error, error::IoContext, files, tables};
+
+/// How much is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Options {
+    /// Segments and tables together; more than half of the space that is free at the start is never used.
+    pub max_bytes: u64,
+    /// Since a segment's last record.
+    pub max_age: Option<Duration>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { max_bytes: 20 << 30, max_age: None }
+    }
+}
+
+impl Options {
+    /// With `max_bytes` at most half of what is free on the capture's disk now.
+    pub fn within_free_space(self, dir: &CaptureDir) -> Result<Self, Error> {
+        let free = fs4::available_space(dir.path()).context("ask for the free space of", dir.path())?;
+        Ok(Self { max_bytes: self.max_bytes.min(free / 2), ..self })
+    }
+}
+
+/// The state from which derived data can be made again where the first segments are gone: `retained.json`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Retained {
+    /// The oldest segment that is kept; `state` is the one before its first record.
+    pub segment: u64,
+    /// The inspector's; this module does not look into it.
+    pub state: serde_json::Value,
+}
+
+/// The last segment that is to go, if any is. `finished` is the last one that is sealed and indexed; `now_unix_ns` is
+/// wall time. To be asked after each seal.
+pub fn due(dir: &CaptureDir, options: &Options, finished: u64, now_unix_ns: i64) -> Result<Option<u64>, Error> {
+    let mut sizes = Vec::new();
+    let mut total = 0;
+    for number in dir.segments()? {
+        let path = dir.segment_path(number);
+        let metadata = fs::metadata(&path).context("look at", &path)?;
+        let bytes = metadata.len() + tables::table_bytes(dir, number);
+        total += bytes;
+        let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
+        sizes.push((number, bytes, modified));
+    }
+    let now = Duration::from_nanos(now_unix_ns.try_into().unwrap_or(0));
+    let mut upto = None;
+    for (number, bytes, modified) in sizes {
+        let age = modified.map(|modified| now.saturating_sub(modified));
+        let too_old = options.max_age.zip(age).is_some_and(|(max, age)| age > max);
+        if number > finished || !(total > options.max_bytes || too_old) {
+            break;
+        }
+        total -= bytes;
+        upto = Some(number);
+    }
+    Ok(upto)
+}
+
+/// Removes all segments up to this one, with their tables. Refused unless [`write_retained`] has saved the state at the
+/// one after it. The caller records the fact.
+pub fn drop_upto(dir: &CaptureDir, upto: u64, at: Timestamp) -> Result<Dropped, Error> {
+    let found = read_retained(dir)?.map(|retained| retained.segment);
+    if found != Some(upto + 1) {
+        return Err(Error::NotRetained { path: retained_path(dir), upto, found });
+    }
+    let mut bytes = 0;
+    // Oldest first, so that what remains has no hole wherever this ends.
+    for number in dir.segments()?.into_iter().filter(|number| *number <= upto) {
+        bytes += tables::remove_tables(dir, number)?;
+        bytes += files::remove(&dir.segment_path(number))?;
+    }
+    files::sync_dir(&dir.segments_dir())?;
+    Ok(Dropped { at, upto_segment: upto, bytes })
+}
+
+/// Reads `retained.json`; `None` where nothing was ever dropped.
+pub fn read_retained(dir: &CaptureDir) -> Result<Option<Retained>, Error> {
+    let path = retained_path(dir);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error).context("read", &path),
+    };
+    serde_json::from_slice(&bytes).map(Some).map_err(|error| Error::Json { path, why: error.to_string() })
+}
+
+/// Replaces `retained.json`, atomically and durably.
+pub fn write_retained(dir: &CaptureDir, retained: &Retained) -> Result<(), Error> {
+    let path = retained_path(dir);
+    let json =
+        serde_json::to_vec(retained).map_err(|error| Error::Json { path: path.clone(), why: error.to_string() })?;
+    files::write_atomically(&path, &json)
+}
+
+fn retained_path(dir: &CaptureDir) -> PathBuf {
+    dir.path().join("retained.json")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::{
+        model::{
+            WallAnchor,
+            rows::{FlagRow, Position},
+        },
+        store::{CaptureMeta, Rows, SegmentReader},
+    };
+
+    /// Segments of 100, 200, … bytes; the first one has a table.
+    fn capture(count: u64) -> (tempfile::TempDir, CaptureDir) {
+        let captures = tempfile::tempdir().unwrap();
+        let meta = CaptureMeta::new(WallAnchor::default(), serde_json::Value::Null, None);
+        let dir = CaptureDir::create(captures.path(), None, meta).unwrap();
+        for number in 1..=count {
+            fs::write(dir.segment_path(number), vec![0; 100 * number as usize]).unwrap();
+        }
+        let flag = FlagRow {
+            rule: "r".into(),
+            severity: "hint".into(),
+            subject: "c1".into(),
+            session: None,
+            message: String::new(),
+            evidence: Vec::new(),
+            at_ns: Timestamp(0),
+        };
+        tables::write_tables(&dir, 1, &Rows { flags: vec![flag], ..Rows::default() }).unwrap();
+        (captures, dir)
+    }
+
+    const LATE: i64 = i64::MAX;
+
+    #[test]
+    fn the_oldest_go_until_the_rest_fits() {
+        let (_captures, dir) = capture(4);
+        let table = tables::table_bytes(&dir, 1);
+        let due = |max_bytes, finished| due(&dir, &Options { max_bytes, max_age: None }, finished, LATE).unwrap();
+        assert_eq!(due(1_000 + table, 3), None);
+        assert_eq!(due(1_000, 3), Some(1), "the table counts");
+        assert_eq!(due(899, 3), Some(2));
+        assert_eq!(due(0, 3), Some(3), "the last one is not finished");
+        assert_eq!(due(0, 1), Some(1));
+        assert_eq!(due(0, 0), None);
+    }
+
+    #[test]
+    fn the_old_go() {
+        let (_captures, dir) = capture(3);
+        let now = fs::metadata(dir.segment_path(1)).unwrap().modified().unwrap();
+        let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
+        let due = |later: u64| {
+            let options = Options { max_age: Some(Duration::from_secs(60)), ..Options::default() };
+            due(&dir, &options, 2, now + Duration::from_secs(later).as_nanos() as i64).unwrap()
+        };
+        assert_eq!(due(10), None);
+        assert_eq!(due(70), Some(2));
+    }
+
+    #[test]
+    fn nothing_goes_before_the_state_is_saved() {
+        let (_captures, dir) = capture(4);
+        let refused = drop_upto(&dir, 2, Timestamp(5)).unwrap_err();
+        assert!(matches!(refused, Error::NotRetained { found: None, .. }), "{refused}");
+        let retained = Retained { segment: 3, state: serde_json::json!({"next": {"exchange": 17}}) };
+        write_retained(&dir, &retained).unwrap();
+        assert_eq!(read_retained(&dir).unwrap(), Some(retained));
+        assert!(drop_upto(&dir, 3, Timestamp(5)).is_err(), "the state is that of another segment");
+        assert_eq!(dir.segments().unwrap(), [1, 2, 3, 4]);
+
+        let bytes = 300 + tables::table_bytes(&dir, 1);
+        let dropped = drop_upto(&dir, 2, Timestamp(5)).unwrap();
+        assert_eq!(dropped, Dropped { at: Timestamp(5), upto_segment: 2, bytes });
+        assert_eq!(dir.segments().unwrap(), [3, 4]);
+        assert_eq!(tables::table_bytes(&dir, 1), 0);
+        assert_eq!(drop_upto(&dir, 2, Timestamp(6)).unwrap().bytes, 0, "again is harmless");
+    }
+
+    #[test]
+    fn half_of_the_free_space_is_the_most() {
+        let (_captures, dir) = capture(0);
+        let options = Options { max_bytes: u64::MAX, max_age: None }.within_free_space(&dir).unwrap();
+        assert!(options.max_bytes <= fs4::total_space(dir.path()).unwrap() / 2);
+        let modest = Options { max_bytes: 1, max_age: None };
+        assert_eq!(modest.within_free_space(&dir).unwrap(), modest);
+        assert!(SegmentReader::open(&dir, Position::default()).unwrap().next().unwrap().is_none());
+    }
+}

@@ -1,0 +1,304 @@
+//! One Parquet file from rows and back, by a table's columns. Knows nothing of what they mean.
+
+use std::{
+    fs::File,
+    io::{self, Write},
+    sync::Arc,
+};
+
+use parquet::{
+    basic::{Compression, LogicalType, Repetition, Type as Physical, ZstdLevel},
+    column::{
+        reader::{ColumnReader, get_typed_column_reader},
+        writer::ColumnWriter,
+    },
+    data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int64Type},
+    errors::ParquetError,
+    file::{
+        metadata::RowGroupMetaData,
+        properties::{EnabledStatistics, WriterProperties},
+        reader::{FileReader, RowGroupReader},
+        serialized_reader::SerializedFileReader,
+        statistics::Statistics,
+        writer::SerializedFileWriter,
+    },
+    schema::types::{ColumnPath, Type},
+};
+
+use super::{
+    Filter,
+    column::{Cells, Table},
+};
+
+/// Rows of one row group: what is read at once, and what statistics can skip.
+const GROUP_ROWS: usize = 10_000;
+
+/// What can go wrong while writing.
+#[derive(Debug)]
+pub(super) enum WriteError {
+    Io(io::Error),
+    Parquet(ParquetError),
+}
+
+impl From<ParquetError> for WriteError {
+    fn from(error: ParquetError) -> Self {
+        match error {
+            ParquetError::External(source) => match source.downcast::<io::Error>() {
+                Ok(error) => Self::Io(*error),
+                Err(source) => Self::Parquet(ParquetError::External(source)),
+            },
+            other => Self::Parquet(other),
+        }
+    }
+}
+
+pub(super) fn write<T: Table>(file: File, rows: &[T]) -> Result<(), WriteError> {
+    let mut writer = SerializedFileWriter::new(io::BufWriter::new(file), schema::<T>()?, Arc::new(properties::<T>()?))?;
+    for group in rows.chunks(GROUP_ROWS) {
+        let mut group_writer = writer.next_row_group()?;
+        let mut columns = T::COLUMNS.iter();
+        while let Some(mut column_writer) = group_writer.next_column()? {
+            if let Some(column) = columns.next() {
+                write_column(column_writer.untyped(), &column.cells, group)?;
+            }
+            column_writer.close()?;
+        }
+        group_writer.close()?;
+    }
+    writer.finish()?;
+    writer.inner_mut().flush().map_err(WriteError::Io)?;
+    Ok(())
+}
+
+/// Hands out the rows of a file that `filter` wants.
+pub(super) fn read<T: Table>(file: File, filter: Option<&Filter>, each: &mut dyn FnMut(T)) -> Result<(), ParquetError> {
+    let reader = SerializedFileReader::new(file)?;
+    // Which of the file's columns is which of ours: a file of a newer minor version has more, of an older one fewer.
+    let schema = reader.metadata().file_metadata().schema_descr_ptr();
+    let places: Vec<Option<usize>> =
+        T::COLUMNS.iter().map(|column| schema.columns().iter().position(|there| there.name() == column.name)).collect();
+    let wanted = match filter {
+        Some(filter) => {
+            let ours = T::COLUMNS.iter().zip(&places).find(|(column, _)| column.name == filter.column);
+            let (column, place) = ours
+                .filter(|(column, _)| matches!(column.cells, Cells::Int { .. } | Cells::MaybeInt { .. }))
+                .ok_or_else(|| ParquetError::General(format!("no column of numbers is called {:?}", filter.column)))?;
+            Some((column, *place, &filter.range))
+        }
+        None => None,
+    };
+    for index in 0..reader.num_row_groups() {
+        let group = reader.get_row_group(index)?;
+        let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
+        if count > 10 * GROUP_ROWS {
+            return Err(ParquetError::General(format!("a row group of {count} rows was not written by firstframe")));
+        }
+        if let Some((_, Some(place), range)) = &wanted
+            && !may_hold(group.metadata(), *place, *range.start(), *range.end())
+        {
+            continue;
+        }
+        let mut rows: Vec<T> = std::iter::repeat_with(T::blank).take(count).collect();
+        for (column, place) in T::COLUMNS.iter().zip(&places) {
+            let Some(place) = place else { continue };
+            read_column(group.as_ref(), *place, &column.cells, &mut rows)?;
+        }
+        for row in rows {
+            let keep = wanted.as_ref().is_none_or(|(column, _, range)| match &column.cells {
+                Cells::Int { get, .. } => range.contains(&get(&row)),
+                Cells::MaybeInt { get, .. } => get(&row).is_some_and(|value| range.contains(&value)),
+                Cells::Bool { .. } | Cells::Text { .. } | Cells::MaybeText { .. } => false,
+            });
+            if keep {
+                each(row);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// See [`super::id_range`].
+pub(super) fn id_range(file: File) -> Result<(u64, u64, u64), ParquetError> {
+    let reader = SerializedFileReader::new(file)?;
+    let (mut low, mut high, mut count) = (u64::MAX, 0, 0);
+    for group in reader.metadata().row_groups() {
+        count += u64::try_from(group.num_rows()).unwrap_or(0);
+        let ids = group.columns().iter().find(|column| column.column_descr().name() == "id");
+        if let Some(Statistics::Int64(statistics)) = ids.and_then(|column| column.statistics()) {
+            low = low.min(statistics.min_opt().map_or(u64::MAX, |min| min.cast_unsigned()));
+            high = high.max(statistics.max_opt().map_or(0, |max| max.cast_unsigned()));
+        }
+    }
+    Ok((if low > high { 0 } else { low }, high, count))
+}
+
+fn schema<T: Table>() -> Result<Arc<Type>, ParquetError> {
+    let mut fields = Vec::new();
+    for column in T::COLUMNS {
+        let (physical, logical) = match column.cells {
+            Cells::Int { .. } | Cells::MaybeInt { .. } => (Physical::INT64, None),
+            Cells::Bool { .. } => (Physical::BOOLEAN, None),
+            Cells::Text { .. } | Cells::MaybeText { .. } => (Physical::BYTE_ARRAY, Some(LogicalType::String)),
+        };
+        let repetition = if column.cells.is_optional() { Repetition::OPTIONAL } else { Repetition::REQUIRED };
+        let field = Type::primitive_type_builder(column.name, physical)
+            .with_repetition(repetition)
+            .with_logical_type(logical)
+            .build()?;
+        fields.push(Arc::new(field));
+    }
+    Type::group_type_builder("schema").with_fields(fields).build().map(Arc::new)
+}
+
+fn properties<T: Table>() -> Result<WriterProperties, ParquetError> {
+    let mut properties = WriterProperties::builder()
+        .set_created_by(concat!("firstframe ", env!("CARGO_PKG_VERSION")).to_owned())
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        // Of whole numbers alone: they are what is filtered by, and texts would be copied into the footer.
+        .set_statistics_enabled(EnabledStatistics::None)
+        .set_offset_index_disabled(true);
+    for column in T::COLUMNS {
+        if matches!(column.cells, Cells::Int { .. } | Cells::MaybeInt { .. }) {
+            let path = ColumnPath::from(column.name);
+            properties = properties.set_column_statistics_enabled(path, EnabledStatistics::Chunk);
+        }
+    }
+    Ok(properties.build())
+}
+
+fn write_column<R>(writer: &mut ColumnWriter<'_>, cells: &Cells<R>, rows: &[R]) -> Result<(), ParquetError> {
+    match (cells, writer) {
+        (Cells::Int { get, .. }, ColumnWriter::Int64ColumnWriter(writer)) => {
+            let values: Vec<i64> = rows.iter().map(|row| get(row).cast_signed()).collect();
+            writer.write_batch(&values, None, None)?;
+        }
+        (Cells::MaybeInt { get, .. }, ColumnWriter::Int64ColumnWriter(writer)) => {
+            let mut values = Vec::with_capacity(rows.len());
+            let mut levels = Vec::with_capacity(rows.len());
+            for row in rows {
+                let value = get(row);
+                levels.push(i16::from(value.is_some()));
+                values.extend(value.map(u64::cast_signed));
+            }
+            writer.write_batch(&values, Some(&levels), None)?;
+        }
+        (Cells::Bool { get, .. }, ColumnWriter::BoolColumnWriter(writer)) => {
+            let values: Vec<bool> = rows.iter().map(get).collect();
+            writer.write_batch(&values, None, None)?;
+        }
+        (Cells::Text { get, .. }, ColumnWriter::ByteArrayColumnWriter(writer)) => {
+            let always = |row: &R, out: &mut Vec<u8>| {
+                get(row, out);
+                true
+            };
+            let (values, _) = Texts::of(rows, always).finish();
+            writer.write_batch(&values, None, None)?;
+        }
+        (Cells::MaybeText { get, .. }, ColumnWriter::ByteArrayColumnWriter(writer)) => {
+            let (values, levels) = Texts::of(rows, get).finish();
+            writer.write_batch(&values, Some(&levels), None)?;
+        }
+        _ => return Err(ParquetError::General("a column's writer is not of the schema's type".to_owned())),
+    }
+    Ok(())
+}
+
+/// A column's texts in one buffer, of which the values are slices: no allocation per cell.
+struct Texts {
+    buffer: Vec<u8>,
+    /// Begin and length of each that is not null.
+    places: Vec<(usize, usize)>,
+    levels: Vec<i16>,
+}
+
+impl Texts {
+    fn of<R>(rows: &[R], get: impl Fn(&R, &mut Vec<u8>) -> bool) -> Self {
+        let mut texts = Self { buffer: Vec::new(), places: Vec::new(), levels: Vec::with_capacity(rows.len()) };
+        for row in rows {
+            let start = texts.buffer.len();
+            let is_some = get(row, &mut texts.buffer);
+            if is_some {
+                texts.places.push((start, texts.buffer.len() - start));
+            }
+            texts.levels.push(i16::from(is_some));
+        }
+        texts
+    }
+
+    /// The values, and for each row whether it has one.
+    fn finish(self) -> (Vec<ByteArray>, Vec<i16>) {
+        let whole = ByteArray::from(bytes::Bytes::from(self.buffer));
+        let values = self.places.iter().map(|(start, len)| whole.slice(*start, *len)).collect();
+        (values, self.levels)
+    }
+}
+
+fn read_column<R>(
+    group: &dyn RowGroupReader,
+    place: usize,
+    cells: &Cells<R>,
+    rows: &mut [R],
+) -> Result<(), ParquetError> {
+    let reader = group.get_column_reader(place)?;
+    match (cells, &reader) {
+        (Cells::Int { set, .. } | Cells::MaybeInt { set, .. }, ColumnReader::Int64ColumnReader(_)) => {
+            each_cell::<Int64Type, R>(reader, rows, |row, value| {
+                set(row, value.cast_unsigned());
+                Ok(())
+            })
+        }
+        (Cells::Bool { set, .. }, ColumnReader::BoolColumnReader(_)) => {
+            each_cell::<BoolType, R>(reader, rows, |row, value| {
+                set(row, *value);
+                Ok(())
+            })
+        }
+        (Cells::Text { set, .. } | Cells::MaybeText { set, .. }, ColumnReader::ByteArrayColumnReader(_)) => {
+            each_cell::<ByteArrayType, R>(reader, rows, |row, value| {
+                let text = std::str::from_utf8(value.data()).map_err(|error| error.to_string())?;
+                set(row, text)
+            })
+        }
+        _ => Err(ParquetError::General(format!("column {place} has another type than firstframe writes"))),
+    }
+}
+
+/// Reads a column of one row group and puts each cell that is not null into its row.
+fn each_cell<D: DataType, R>(
+    reader: ColumnReader,
+    rows: &mut [R],
+    put: impl Fn(&mut R, &D::T) -> Result<(), String>,
+) -> Result<(), ParquetError> {
+    let mut reader = get_typed_column_reader::<D>(reader);
+    let mut values: Vec<D::T> = Vec::with_capacity(rows.len());
+    let mut levels: Vec<i16> = Vec::with_capacity(rows.len());
+    let (records, _, _) = reader.read_records(rows.len(), Some(&mut levels), None, &mut values)?;
+    if records != rows.len() {
+        return Err(ParquetError::General(format!("a column has {records} cells for {} rows", rows.len())));
+    }
+    let mut values = values.iter();
+    // A column that is required has no levels: every cell is there.
+    let mut levels = levels.into_iter();
+    for row in rows {
+        if levels.next().unwrap_or(1) == 0 {
+            continue;
+        }
+        let Some(value) = values.next() else {
+            return Err(ParquetError::General("a column has fewer values than it says".to_owned()));
+        };
+        put(row, value).map_err(ParquetError::General)?;
+    }
+    Ok(())
+}
+
+/// Whether a row group may hold values in the range, by its statistics.
+fn may_hold(group: &RowGroupMetaData, place: usize, low: u64, high: u64) -> bool {
+    match group.columns().get(place).and_then(|column| column.statistics()) {
+        Some(Statistics::Int64(statistics)) => match (statistics.min_opt(), statistics.max_opt()) {
+            // Values beyond i64 would be negative here; ids and instants do not get there.
+            (Some(min), Some(max)) if *min >= 0 => low <= max.cast_unsigned() && high >= min.cast_unsigned(),
+            _ => true,
+        },
+        _ => true,
+    }
+}

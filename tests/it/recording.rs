@@ -1,0 +1,495 @@
+//! The recorder from its taps to the rows that readers get: nothing lost silently, live equals offline, and a killed or
+//! failing recorder leaves what it had.
+
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
+
+use std::{
+    collections::BTreeMap,
+    fs,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread,
+    time::Duration,
+};
+
+use firstframe::{
+    clock::Clock,
+    inspect,
+    model::{
+        ConnectionId, Side, Timestamp,
+        rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Position, SessionRow},
+        trace::{Chunk, Closed, Closer, Dialed, Ending, Fact, Opened, Written},
+    },
+    profile::Profile,
+    record::{self, Inspection, OnRecordError, Options, Overflow, Recorder, Summary, Tap},
+    rules,
+    store::{CaptureDir, CaptureMeta, LockState, SegmentReader, State, tables, tables::Table},
+};
+
+fn inspection() -> Inspection {
+    Inspection {
+        inspector: inspect::Options::default(),
+        rules: rules::Options::default(),
+        refused: Profile::named("generic").unwrap().refused,
+    }
+}
+
+/// Small segments, so that there are several.
+fn options() -> Options {
+    let mut options = Options::default();
+    options.segments.segment_bytes = 64 << 10;
+    options
+}
+
+fn begin(captures: &Path, options: Options) -> (Tap, Recorder, CaptureDir) {
+    let clock = Clock::start();
+    let meta = CaptureMeta::new(clock.anchor(), serde_json::Value::Null, None);
+    let dir = CaptureDir::create(captures, Some("test"), meta).unwrap();
+    let path = dir.path().to_owned();
+    let (tap, recorder) = Recorder::start(dir, clock, options, inspection()).unwrap();
+    (tap, recorder, CaptureDir::open(&path).unwrap())
+}
+
+/// A connection that is talked over, as the relay would record it.
+struct Talk<'t> {
+    tap: &'t Tap,
+    id: ConnectionId,
+    sent: [u64; 2],
+}
+
+impl<'t> Talk<'t> {
+    fn open(tap: &'t Tap) -> Self {
+        let id = tap.next_connection();
+        let at = tap.clock().now();
+        let client = format!("127.0.0.1:{}", 10_000 + id.0 % 50_000).parse().unwrap();
+        let listener = "127.0.0.1:8080".parse().unwrap();
+        tap.record(id, Fact::Opened(Opened { at, mode: "reverse:http://api.test:80".into(), client, listener }));
+        let dialed = Dialed {
+            begin: at,
+            end: tap.clock().now(),
+            authority: "api.test:80".into(),
+            address: Some("127.0.0.1:80".parse().unwrap()),
+            local: None,
+            error: None,
+        };
+        tap.record(id, Fact::Dialed(dialed));
+        Self { tap, id, sent: [0; 2] }
+    }
+
+    fn say(&mut self, from: Side, bytes: &[u8]) {
+        let read = self.tap.clock().now();
+        let offset = self.sent[from as usize];
+        let upto = offset + bytes.len() as u64;
+        self.tap.record(self.id, Fact::Data(Chunk { from, offset, arrived: Some(read), read, bytes }));
+        let written = self.tap.clock().now();
+        self.tap.record(self.id, Fact::Written(Written { from, upto, begun: read, written }));
+        self.sent[from as usize] = upto;
+    }
+
+    fn exchange(&mut self, thread: u64, path: &str, json: &str, status: u16) {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nHost: api.test\r\nX-JM-Thread: t-{thread}\r\nContent-Type: application/json\r\n\
+             Content-Length: {}\r\n\r\n",
+            json.len()
+        );
+        self.say(Side::Client, head.as_bytes());
+        self.say(Side::Client, json.as_bytes());
+        let answer = format!("HTTP/1.1 {status} Whatever\r\nContent-Length: 2\r\n\r\nok");
+        self.say(Side::Server, answer.as_bytes());
+    }
+
+    fn upgrade(&mut self, thread: u64) {
+        let head = format!(
+            "GET /socket HTTP/1.1\r\nHost: api.test\r\nX-JM-Thread: t-{thread}\r\nConnection: Upgrade\r\n\
+             Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+        );
+        self.say(Side::Client, head.as_bytes());
+        let answer = "HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\
+                      Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
+        self.say(Side::Server, answer.as_bytes());
+    }
+
+    fn frame(&mut self, text: &str) {
+        let mut frame = vec![0x81, 0x80 | u8::try_from(text.len()).unwrap(), 0, 0, 0, 0];
+        frame.extend_from_slice(text.as_bytes());
+        self.say(Side::Client, &frame);
+    }
+
+    fn close(self) {
+        let at = self.tap.clock().now();
+        self.tap.record(self.id, Fact::Closed(Closed { at, by: Closer::Client, how: Ending::Fin, error: None }));
+    }
+}
+
+/// Load of every kind: exchanges that are fine, refused and flagged, and sockets with frames, some left open.
+fn load(tap: &Tap, users: u64) {
+    thread::scope(|scope| {
+        for user in 0..users {
+            scope.spawn(move || {
+                let mut socket = Talk::open(tap);
+                socket.upgrade(user);
+                let mut talk = Talk::open(tap);
+                for n in 0..40 {
+                    let json = if n % 7 == 0 { "{\"a\": 1,}" } else { "{\"a\": 1}" };
+                    let status = if n % 10 == 0 { 400 } else { 200 };
+                    talk.exchange(user, &format!("/api/items/{n}"), json, status);
+                    socket.frame(&format!("hello {n} of {user}"));
+                }
+                talk.close();
+                if user % 2 == 0 {
+                    socket.close();
+                }
+            });
+        }
+    });
+}
+
+/// All rows of a kind in all tables, by segment.
+fn table<T: Table>(dir: &CaptureDir) -> Vec<(u64, Vec<T>)> {
+    let segments = tables::segments_with::<T>(dir).unwrap();
+    segments.into_iter().map(|segment| (segment, tables::read(dir, segment, None).unwrap())).collect()
+}
+
+#[derive(Debug, PartialEq)]
+struct Tables {
+    connections: Vec<(u64, Vec<ConnectionRow>)>,
+    exchanges: Vec<(u64, Vec<ExchangeRow>)>,
+    frames: Vec<(u64, Vec<FrameRow>)>,
+    sessions: Vec<(u64, Vec<SessionRow>)>,
+    flags: Vec<(u64, Vec<FlagRow>)>,
+}
+
+impl Tables {
+    fn of(dir: &CaptureDir) -> Self {
+        Self {
+            connections: table(dir),
+            exchanges: table(dir),
+            frames: table(dir),
+            sessions: table(dir),
+            flags: table(dir),
+        }
+    }
+}
+
+fn reindex(dir: &CaptureDir) -> record::Reindexed {
+    record::reindex(dir.clone(), &inspection(), &mut |_| {}).unwrap()
+}
+
+/// What the segments hold of each connection's and side's bytes: recorded, and lost in gaps. Offsets must have no holes.
+fn bytes_on_disk(dir: &CaptureDir) -> BTreeMap<(ConnectionId, Side), [u64; 2]> {
+    let mut reader = SegmentReader::open(dir, Position::default()).unwrap();
+    let mut bytes = BTreeMap::<_, [u64; 2]>::new();
+    while let Some((_, event)) = reader.next().unwrap() {
+        let (from, start, length, kind) = match &event.fact {
+            Fact::Data(chunk) => (chunk.from, chunk.offset, chunk.bytes.len() as u64, 0),
+            Fact::Gap(gap) => (gap.range.from, gap.range.start, gap.range.len(), 1),
+            _ => continue,
+        };
+        let sums = bytes.entry((event.connection, from)).or_default();
+        assert_eq!(start, sums[0] + sums[1], "{} {from} has a hole", event.connection);
+        sums[kind] += length;
+    }
+    bytes
+}
+
+#[test]
+fn reindexing_gives_the_rows_that_recording_gave() {
+    let captures = tempfile::tempdir().unwrap();
+    let (tap, recorder, mut dir) = begin(captures.path(), options());
+    load(&tap, 12);
+    let summary = recorder.stop().unwrap();
+    assert_eq!(dir.reload().unwrap().state, State::Clean);
+    assert!(summary.complete, "{:?}", summary.failure);
+    assert_eq!((summary.totals.connections, summary.unrecorded_bytes), (24, 0));
+    assert_eq!(summary.totals.exchanges, 12 * 41);
+    assert_eq!(summary.totals.refused, 12 * 4);
+    assert_eq!(summary.totals.frames, 12 * 40);
+    assert!(summary.totals.rules["malformed-json"].count > 0);
+    let route = &summary.routes[0];
+    assert_eq!((route.path.as_str(), route.method.as_str(), route.status), ("/api/items/{id}", "POST", Some(200)));
+
+    let live = Tables::of(&dir);
+    assert!(dir.segments().unwrap().len() > 2, "several segments");
+    assert!(live.exchanges.len() > 1 && !live.sessions.is_empty() && !live.flags.is_empty());
+    assert_eq!(live.exchanges.iter().map(|(_, rows)| rows.len()).sum::<usize>(), 12 * 41);
+
+    let again = reindex(&dir);
+    assert_eq!(Tables::of(&dir), live);
+    assert_eq!((again.totals, again.routes), (summary.totals, summary.routes));
+    assert!(again.damage.is_empty());
+
+    fs::remove_dir_all(dir.catalogue_dir()).unwrap();
+    fs::remove_dir_all(dir.tables_dir()).unwrap();
+    reindex(&dir);
+    assert_eq!(Tables::of(&dir), live, "after catalogue and tables were deleted");
+}
+
+#[test]
+fn eight_threads_lose_nothing_and_keep_their_order() {
+    let captures = tempfile::tempdir().unwrap();
+    let (tap, recorder, dir) = begin(captures.path(), options());
+    thread::scope(|scope| {
+        for _ in 0..8 {
+            scope.spawn(|| {
+                let mut talk = Talk::open(&tap);
+                (0..500).for_each(|n| talk.say(Side::Client, format!("{n:08}").as_bytes()));
+                talk.close();
+            });
+        }
+    });
+    let summary = recorder.stop().unwrap();
+    let bytes = bytes_on_disk(&dir);
+    assert_eq!(bytes.len(), 8);
+    assert!(bytes.values().all(|sums| *sums == [4000, 0]));
+    assert_eq!(summary.totals.bytes_from_client, 32_000);
+    assert_eq!(summary.queue.offered_bytes, 32_000);
+}
+
+#[test]
+fn a_queue_that_overflows_records_or_names_every_byte() {
+    let captures = tempfile::tempdir().unwrap();
+    let mut options = options();
+    (options.overflow, options.queue_bytes) = (Overflow::Gap, 8 << 10);
+    let (tap, recorder, dir) = begin(captures.path(), options);
+    let payload = vec![b'x'; 3000];
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                let mut talk = Talk::open(&tap);
+                (0..2000).for_each(|_| talk.say(Side::Client, &payload));
+                talk.close();
+            });
+        }
+    });
+    let summary = recorder.stop().unwrap();
+    let bytes = bytes_on_disk(&dir);
+    assert!(bytes.values().all(|[recorded, lost]| recorded + lost == 2000 * 3000), "{bytes:?}");
+    let lost: u64 = bytes.values().map(|[_, lost]| lost).sum();
+    assert!(lost > 0, "8 KiB cannot have been enough");
+    assert_eq!((summary.totals.gap_bytes, summary.unrecorded_bytes), (lost, 0));
+    assert!(summary.complete, "a gap is a stored fact");
+    assert!(summary.queue.peak_bytes < 16 << 10, "{}", summary.queue.peak_bytes);
+}
+
+#[test]
+fn what_is_open_and_what_is_fresh_is_seen_while_recording() {
+    let captures = tempfile::tempdir().unwrap();
+    let (tap, recorder, _) = begin(captures.path(), options());
+    let index = recorder.index();
+    let mut talk = Talk::open(&tap);
+    talk.exchange(1, "/a", "{}", 200);
+    talk.say(Side::Client, b"GET /b HTTP/1.1\r\nHost: api.test\r\n\r\n");
+    until("both exchanges are seen", || {
+        let snapshot = index.snapshot();
+        let recent: usize = snapshot.recent.iter().map(|rows| rows.exchanges.len()).sum();
+        recent == 1 && snapshot.open.exchanges.len() == 1 && snapshot.open.connections.len() == 1
+    });
+    talk.close();
+    let summary = recorder.stop().unwrap();
+    assert_eq!((summary.totals.exchanges, summary.totals.unanswered), (2, 1));
+    let after = index.snapshot();
+    assert_eq!(after.tables, [1]);
+    assert!(after.recent.is_empty() && after.open == firstframe::store::Rows::default());
+}
+
+#[test]
+fn oldest_segments_go_and_the_rest_is_indexed_as_before() {
+    tracing_subscriber::fmt().with_test_writer().init();
+    let captures = tempfile::tempdir().unwrap();
+    let mut options = options();
+    options.retention.max_bytes = 256 << 10;
+    let (tap, recorder, dir) = begin(captures.path(), options);
+    let index = recorder.index();
+    let mut socket = Talk::open(&tap);
+    socket.upgrade(1);
+    let mut rounds = 0;
+    until("something was dropped twice", || {
+        rounds += 1;
+        load(&tap, 4);
+        socket.frame(&format!("round {rounds}"));
+        !index.snapshot().tables.contains(&4) && index.snapshot().tables.len() > 1
+    });
+    socket.close();
+    recorder.stop().unwrap();
+    assert!(dir.segments().unwrap()[0] > 4);
+    let live = Tables::of(&dir);
+    reindex(&dir);
+    let again = Tables::of(&dir);
+    assert_eq!(again.exchanges, live.exchanges);
+    assert_eq!(again.frames, live.frames);
+    assert_eq!(again.connections, live.connections);
+}
+
+/// Runs this test binary again as a recorder of its own, to be killed or to be short of disk.
+fn child(mode: &str, captures: &Path, shell_prefix: &str) -> Child {
+    let exe = std::env::current_exe().unwrap();
+    Command::new("sh")
+        .args(["-c", &format!("{shell_prefix} exec \"$0\" --exact recording::child_recorder --nocapture")])
+        .arg(exe)
+        .env("FIRSTFRAME_TEST_CHILD", mode)
+        .env("FIRSTFRAME_TEST_CAPTURES", captures)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap()
+}
+
+/// Not a test by itself: what [`child`] runs.
+#[test]
+fn child_recorder() {
+    let Ok(mode) = std::env::var("FIRSTFRAME_TEST_CHILD") else { return };
+    let captures = PathBuf::from(std::env::var_os("FIRSTFRAME_TEST_CAPTURES").unwrap());
+    match mode.as_str() {
+        "endless" => {
+            let (tap, _recorder, _) = begin(&captures, options());
+            loop {
+                load(&tap, 4);
+            }
+        }
+        "continue" | "stop" => {
+            let mut options = options();
+            options.segments.segment_bytes = 1 << 30;
+            if mode == "stop" {
+                options.on_record_error = OnRecordError::Stop;
+            }
+            let (tap, recorder, _) = begin(&captures, options);
+            let index = recorder.index();
+            until("recording fails", || {
+                load(&tap, 4);
+                !index.status().complete
+            });
+            let failed = recorder.failed();
+            until("the policy is followed", || failed.is_stopped() == (mode == "stop"));
+            let before = index.status().queue;
+            load(&tap, 4);
+            let after = index.status().queue;
+            assert!(after.discarded_bytes > before.discarded_bytes, "traffic goes on, and is counted");
+            let summary = recorder.stop().unwrap();
+            fs::write(captures.join("summary.json"), serde_json::to_vec(&summary).unwrap()).unwrap();
+        }
+        #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+        "idle" => {
+            let (tap, recorder, _) = begin(&captures, options());
+            load(&tap, 2);
+            let index = recorder.index();
+            until("all is indexed", || index.status().lag_bytes == 0 && index.status().totals.connections == 4);
+            until("all threads sleep without a timeout", || sleeping_threads() == ["flusher", "indexer", "writer"]);
+            recorder.stop().unwrap();
+        }
+        other => panic!("{other}"),
+    }
+}
+
+/// The recorder's threads that wait in `futex` (202) without a timeout (its fourth argument).
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn sleeping_threads() -> Vec<String> {
+    let mut names: Vec<_> = fs::read_dir("/proc/self/task")
+        .unwrap()
+        .filter_map(|task| {
+            let task = task.unwrap().path();
+            let call = fs::read_to_string(task.join("syscall")).ok()?;
+            let words: Vec<_> = call.split_whitespace().collect();
+            let sleeps = words.first() == Some(&"202") && words.get(4) == Some(&"0x0");
+            sleeps.then(|| fs::read_to_string(task.join("comm")).unwrap().trim().to_owned())
+        })
+        .filter(|name| matches!(name.as_str(), "writer" | "indexer" | "flusher"))
+        .collect();
+    names.sort();
+    names
+}
+
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+#[test]
+fn an_idle_recorder_sleeps_without_a_timeout() {
+    let captures = tempfile::tempdir().unwrap();
+    assert!(child("idle", captures.path(), "").wait().unwrap().success());
+}
+
+#[test]
+fn a_killed_recorder_leaves_rows_that_readers_and_reindex_agree_on() {
+    let captures = tempfile::tempdir().unwrap();
+    let mut recorder = child("endless", captures.path(), "");
+    let path = captures.path().join("test");
+    until("there are several segments", || {
+        CaptureDir::open(&path).is_ok_and(|dir| dir.segments().unwrap().len() > 4)
+            && tables::segments_with::<ExchangeRow>(&CaptureDir::open(&path).unwrap()).unwrap().len() > 2
+    });
+    recorder.kill().unwrap();
+    recorder.wait().unwrap();
+    let dir = CaptureDir::open(&path).unwrap();
+    assert_eq!((dir.lock_state().unwrap(), &dir.meta().state), (LockState::Free, &State::Recording));
+
+    let before = listing(&path);
+    let snapshot = record::index_tail(&dir, &inspection()).unwrap();
+    assert_eq!(listing(&path), before, "readers write nothing");
+    assert!(!snapshot.tables.is_empty());
+    let mut read: Vec<ExchangeRow> = Vec::new();
+    for segment in &snapshot.tables {
+        read.extend(tables::read_exchanges(&dir, *segment).unwrap());
+    }
+    read.extend(snapshot.recent.iter().flat_map(|rows| rows.exchanges.clone()));
+    read.sort_by_key(|row| row.id);
+
+    let report = reindex(&dir);
+    let mut again: Vec<ExchangeRow> = table(&dir).into_iter().flat_map(|(_, rows)| rows).collect();
+    again.sort_by_key(|row| row.id);
+    assert_eq!(again.len() as u64, report.totals.exchanges);
+    assert!(again == read, "{} rows against {}", again.len(), read.len());
+    assert!(record::index_tail(&dir, &inspection()).unwrap().recent.is_empty(), "now all have tables");
+}
+
+#[test]
+fn a_full_disk_leaves_traffic_alone_and_the_capture_says_from_where() {
+    for mode in ["continue", "stop"] {
+        let captures = tempfile::tempdir().unwrap();
+        // In blocks of 512 bytes; the tables and the catalogue stay below.
+        let status = child(mode, captures.path(), "trap '' XFSZ; ulimit -f 4096;").wait().unwrap();
+        assert!(status.success(), "{mode}");
+        let summary: Summary =
+            serde_json::from_slice(&fs::read(captures.path().join("summary.json")).unwrap()).unwrap();
+        let failure = summary.failure.unwrap();
+        assert!(!summary.complete && failure.why.contains("000001.seg"), "{}", failure.why);
+        let dir = CaptureDir::open(&captures.path().join("test")).unwrap();
+        let from_ns = Some(failure.complete_until_ns);
+        assert_eq!(dir.meta().state, State::Incomplete { from_ns, why: failure.why });
+
+        let recorded: u64 = bytes_on_disk(&dir).values().map(|sums| sums[0]).sum();
+        assert_eq!(recorded, summary.totals.bytes_from_client + summary.totals.bytes_from_server);
+        assert_eq!(recorded + summary.unrecorded_bytes, summary.queue.offered_bytes, "nothing is lost silently");
+        let mut reader = SegmentReader::open(&dir, Position::default()).unwrap();
+        let mut newest = Timestamp(0);
+        while let Some((_, event)) = reader.next().unwrap() {
+            if let Fact::Data(chunk) = event.fact {
+                newest = newest.max(chunk.read);
+            }
+        }
+        assert!(newest <= failure.complete_until_ns, "what it calls complete reaches as far as the records");
+    }
+}
+
+fn listing(path: &Path) -> Vec<(PathBuf, u64)> {
+    let mut files = Vec::new();
+    let mut pending = vec![path.to_owned()];
+    while let Some(folder) = pending.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let entry = entry.unwrap();
+            match entry.file_type().unwrap().is_dir() {
+                true => pending.push(entry.path()),
+                false => files.push((entry.path(), entry.metadata().unwrap().len())),
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// Waits for a condition, a minute at most.
+fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    for _ in 0..6000 {
+        if condition() {
+            return;
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    panic!("in a minute it did not come to this: {what}");
+}
