@@ -13,6 +13,7 @@ mod client;
 mod config;
 mod doctor;
 mod ls;
+mod profiles;
 mod reading;
 mod record;
 mod recording;
@@ -139,6 +140,7 @@ commands![
     Verify(verify),
     Ca(ca),
     Config(config),
+    Profiles(profiles),
     Doctor(doctor),
 ];
 

@@ -12,6 +12,9 @@ pub struct Claim {
     /// What would have to be found if it is true, any of these; see [`is_hypothesis`]. Empty where it is not observable.
     #[serde(rename = "hypothesis", skip_serializing_if = "Vec::is_empty")]
     pub hypotheses: Vec<String>,
+    /// Whether it says that these are *not* the cause: finding one of them contradicts it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub denies: bool,
     /// Whether traffic can tell; if not, `note` says why.
     pub observable: bool,
     /// What is known of it, or what else would have to be seen.
@@ -100,7 +103,7 @@ pub const HYPOTHESES: &[&str] = &[
     "answered-by:proxy",
 ];
 
-/// Hypotheses that end in a name of the traffic's own.
+/// Hypotheses that end in a name of the traffic's own; in a claim `*` stands for any name.
 pub const HYPOTHESIS_PREFIXES: &[&str] = &["contrast:header:", "contrast:path:", "contrast:server:"];
 
 /// Whether there is a hypothesis of that id.

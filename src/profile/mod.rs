@@ -271,6 +271,16 @@ impl Profile {
         }
     }
 
+    /// When a socket is ready for the metadata of a route.
+    pub fn gate_of<'a>(&'a self, route: Option<&'a Route>) -> &'a Gate {
+        route.and_then(|route| route.gate.as_ref()).unwrap_or(&self.gate)
+    }
+
+    /// When the metadata of a route is in time.
+    pub fn window_of<'a>(&'a self, route: Option<&'a Route>) -> Option<&'a Window> {
+        route.and_then(|route| route.window.as_ref()).or(self.window.as_ref())
+    }
+
     /// What a close code means.
     pub fn close_code(&self, code: u16) -> Option<&CloseCode> {
         self.close_codes.iter().find(|known| known.code == code)

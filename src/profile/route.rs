@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::{Serialize, Serializer, ser::SerializeSeq as _};
 
 use super::{
-    Confidence, Pointer,
+    Confidence, Gate, Pointer, Window,
     schema::Schema,
     template::{Segment, Template},
 };
@@ -36,6 +36,12 @@ pub struct Route {
     /// Fields of the body that hold a date and time as ISO 8601 has it.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub date_fields: Vec<Pointer>,
+    /// When a socket is ready for this metadata, where it is another gate than the profile's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub gate: Option<Gate>,
+    /// When this metadata is in time, where it is another window than the profile's.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
     /// How well it is known.
     pub confidence: Confidence,
     /// What else is to be said of it.

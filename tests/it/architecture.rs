@@ -66,6 +66,7 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
         "the catalogue is its only user: all in it can be rebuilt",
     ),
     ("parquet", &["src/store/"], "tables are the store's"),
+    ("jsonschema", &["src/profile/schema.rs"], "schemas are compiled where profiles are read"),
     ("rcgen", &["src/ca/"], "certificates are the CA's"),
     ("p12_keystore", &["src/ca/"], "truststores are the CA's"),
     ("clap", &["src/cli/"], "only the command line reads arguments"),

@@ -140,7 +140,7 @@ pub(super) fn unresolved(root: &Table<'_>) -> Result<Vec<String>, Error> {
 
 pub(super) fn claims(root: &Table<'_>) -> Result<Vec<Claim>, Error> {
     let mut claims: Vec<Claim> = Vec::new();
-    for table in root.tables("claims", &["id", "text", "hypothesis", "observable", "note"])? {
+    for table in root.tables("claims", &["id", "text", "hypothesis", "denies", "observable", "note"])? {
         let name = table.need("id", "a name")?;
         let observable = table.flag("observable")?.unwrap_or(true);
         let hypotheses = match (table.get("hypothesis"), observable) {
@@ -159,7 +159,8 @@ pub(super) fn claims(root: &Table<'_>) -> Result<Vec<Claim>, Error> {
             return Err(table.lacks("note", "why it cannot be observed"));
         }
         let text = table.need("text", "a sentence")?.text("a sentence")?.to_owned();
-        let claim = Claim { id: id(&name)?, text, hypotheses, observable, note };
+        let denies = table.flag("denies")?.unwrap_or(false);
+        let claim = Claim { id: id(&name)?, text, hypotheses, denies, observable, note };
         unique(&name, &claim.id, claims.iter().map(|claim| claim.id.as_str()))?;
         claims.push(claim);
     }

@@ -66,7 +66,7 @@ pub(super) fn parse(file: &str, text: &str, files: ReadFile<'_>) -> Result<Profi
         session_keys,
         metadata,
         metadata_frame,
-        gate: gate(&root)?,
+        gate: gate(&root)?.unwrap_or_default(),
         window: window(&root)?,
         origin: answers::origin(&root)?,
         correlation: answers::correlation(&root)?,
@@ -155,7 +155,7 @@ fn metadata(root: &Table<'_>, has_routes: bool) -> Result<(MetadataSpec, Option<
     Ok((spec, frame))
 }
 
-fn gate(root: &Table<'_>) -> Result<Gate, Error> {
+fn gate(root: &Table<'_>) -> Result<Option<Gate>, Error> {
     #[derive(Clone, Copy, PartialEq)]
     enum Kind {
         Open,
@@ -169,7 +169,7 @@ fn gate(root: &Table<'_>) -> Result<Gate, Error> {
         ("frame", Kind::Frame),
         ("not-observable", Kind::Not),
     ];
-    let Some(table) = root.table("gate", &["kind", "frame", "reason"])? else { return Ok(Gate::default()) };
+    let Some(table) = root.table("gate", &["kind", "frame", "reason"])? else { return Ok(None) };
     let kind = table.need("kind", "one of \"open\", \"first-server-frame\", \"frame\", \"not-observable\"")?;
     let chosen = kind.one_of(&kinds)?;
     for (key, of) in [("frame", Kind::Frame), ("reason", Kind::Not)] {
@@ -181,14 +181,14 @@ fn gate(root: &Table<'_>) -> Result<Gate, Error> {
             _ => {}
         }
     }
-    Ok(match chosen {
+    Ok(Some(match chosen {
         Kind::Open => Gate::Open,
         Kind::First => Gate::FirstServerFrame,
         Kind::Frame => Gate::Frame(frame(&table.need("frame", FRAME)?)?),
         Kind::Not => Gate::NotObservable {
             reason: table.need("reason", "why it cannot be seen, in a sentence")?.text("a sentence")?.to_owned(),
         },
-    })
+    }))
 }
 
 fn window(root: &Table<'_>) -> Result<Option<Window>, Error> {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CONFIDENCE, id, pointers, unique};
+use super::{CONFIDENCE, gate, id, pointers, unique, window};
 use crate::profile::{
     Confidence, Error, IdShape, ReadFile, Route, Schema, SocketRoute, Speaker, Template,
     read::{Table, Value},
@@ -23,6 +23,8 @@ pub(super) fn routes(root: &Table<'_>, files: ReadFile<'_>) -> Result<route::Tab
         "schema_file",
         "content_types",
         "date_fields",
+        "gate",
+        "window",
         "confidence",
         "note",
     ];
@@ -59,6 +61,8 @@ pub(super) fn routes(root: &Table<'_>, files: ReadFile<'_>) -> Result<route::Tab
             schema: schema(&table, &mut *files)?,
             content_types: table.parsed("content_types", TYPES, media_type)?,
             date_fields: pointers(&table, "date_fields")?,
+            gate: gate(&table)?,
+            window: window(&table)?,
             confidence: confidence(&table)?,
             note: table.text("note", "a sentence")?,
         };
