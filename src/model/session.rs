@@ -4,7 +4,7 @@ use std::{fmt, net::IpAddr};
 
 use serde::{Deserialize, Serialize};
 
-use super::{ExchangeId, SessionId, Timestamp};
+use super::{ExchangeId, SessionId, Timestamp, trace::ByteRange};
 
 /// What stands for a token or a key: equal values have equal ones, and nobody can tell which value it was. Shown, it has
 /// the digits of the redacted value.
@@ -102,6 +102,13 @@ impl Session {
     }
 }
 
+impl SessionSocket {
+    /// Whether the upgrade was refused.
+    pub fn was_refused(&self) -> bool {
+        self.status.is_some_and(|status| status != 101)
+    }
+}
+
 /// One socket of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionSocket {
@@ -114,6 +121,9 @@ pub struct SessionSocket {
     pub key: Option<Fingerprint>,
     /// The upgrade's status, once there is one.
     pub status: Option<u16>,
+    /// Where the head of its answer stood.
+    #[serde(default)]
+    pub answer: Option<ByteRange>,
     /// See [`super::websocket::Socket::server_open`].
     pub server_open: Option<Timestamp>,
     /// See [`super::websocket::Socket::open_write_begun`].

@@ -17,6 +17,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     needs: &[Needs::RequestHead],
     known: Known::Before,
     source: "RFC 9110, 8.3",
+    default_on: true,
+    why: "many an API refuses what does not say its type",
     build: |_: &Options| Box::new(ContentTypeMissing),
 };
 

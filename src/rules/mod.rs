@@ -6,14 +6,24 @@
 
 mod content_type_missing;
 mod malformed_json;
+mod metadata_after_close;
+mod metadata_after_failed_open;
 mod metadata_before_open;
+mod metadata_before_ready;
+mod metadata_too_late;
+mod metadata_too_soon;
+mod metadata_without_socket;
+
+mod metadata;
 mod words;
+
+use std::sync::Arc;
 
 use crate::model::{
     flag::{Flag, Severity},
     observation::Observation,
 };
-use crate::profile::Metadata;
+use crate::profile::{Metadata, Profile};
 
 /// A rule at work on one capture.
 pub trait Rule: Send {
@@ -35,6 +45,10 @@ pub struct RuleInfo {
     pub known: Known,
     /// Where the knowledge comes from: an RFC's section, a measured fact.
     pub source: &'static str,
+    /// Whether it works unless it is told not to.
+    pub default_on: bool,
+    /// Why it is on, or off.
+    pub why: &'static str,
     /// Makes one.
     pub build: fn(&Options) -> Box<dyn Rule>,
 }
@@ -74,10 +88,34 @@ pub struct Options {
     pub identity_headers: Vec<String>,
     /// Ids of rules that are off.
     pub off: Vec<String>,
+    /// Ids of rules that are on although they are off by default.
+    pub on: Vec<String>,
+    /// What is known of the API.
+    pub profile: Option<Arc<Profile>>,
+}
+
+impl Options {
+    /// Whether that rule works.
+    pub fn is_on(&self, rule: &RuleInfo) -> bool {
+        let named = |ids: &[String]| ids.iter().any(|id| id == rule.id);
+        !named(&self.off) && (rule.default_on || named(&self.on))
+    }
 }
 
 /// All rules, in the order of documentation and of work.
-pub const RULES: &[&RuleInfo] = &[&metadata_before_open::INFO, &malformed_json::INFO, &content_type_missing::INFO];
+pub const RULES: &[&RuleInfo] = &[
+    // Ordering.
+    &metadata_before_open::INFO,
+    &metadata_before_ready::INFO,
+    &metadata_too_soon::INFO,
+    &metadata_too_late::INFO,
+    &metadata_without_socket::INFO,
+    &metadata_after_failed_open::INFO,
+    &metadata_after_close::INFO,
+    // Bodies.
+    &malformed_json::INFO,
+    &content_type_missing::INFO,
+];
 
 /// The rule of that id.
 pub fn find(id: &str) -> Option<&'static RuleInfo> {
@@ -93,13 +131,17 @@ impl RuleSet {
     /// All but those that are off.
     ///
     /// # Errors
-    /// Where `off` names a rule that there is not.
+    /// Where `off` or `on` names a rule that there is not.
     pub fn new(options: &Options) -> Result<Self, UnknownRule> {
-        if let Some(unknown) = options.off.iter().find(|id| find(id).is_none()) {
+        if let Some(unknown) = options.off.iter().chain(&options.on).find(|id| find(id).is_none()) {
             return Err(UnknownRule(unknown.clone()));
         }
-        let on = RULES.iter().filter(|rule| !options.off.iter().any(|id| id == rule.id));
-        Ok(Self { rules: on.map(|rule| (rule.build)(options)).collect() })
+        let on = RULES.iter().copied().filter(|rule| options.is_on(rule));
+        // What is said of metadata's order is judged together.
+        let (order, alone): (Vec<&RuleInfo>, Vec<&RuleInfo>) = on.partition(|rule| metadata::is_member(rule));
+        let order: Vec<&str> = order.iter().map(|rule| rule.id).collect();
+        let order = (!order.is_empty()).then(|| metadata::build(options, &order));
+        Ok(Self { rules: order.into_iter().chain(alone.into_iter().map(|rule| (rule.build)(options))).collect() })
     }
 
     /// Shows one observation to every rule.

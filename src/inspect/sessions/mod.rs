@@ -270,6 +270,7 @@ impl Sessions {
         };
         known.key = exchange.borne.key;
         known.status = exchange.status();
+        known.answer = exchange.response.as_ref().map(|head| head.range);
         known.closed = known.closed.or(closed);
         if let Some(socket) = &exchange.websocket {
             known.server_open = socket.server_open;
@@ -457,6 +458,7 @@ impl Sessions {
                 asked: exchange.request_first_byte,
                 key: exchange.borne.key,
                 status: None,
+                answer: None,
                 server_open: None,
                 open_write_begun: None,
                 client_open_written: None,

@@ -25,6 +25,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     needs: &[Needs::RequestHead, Needs::RequestBody],
     known: Known::Before,
     source: "RFC 8259; the backslash and charset traps of JMeter (measured)",
+    default_on: true,
+    why: "a body that cannot be parsed is refused by whoever parses it",
     build: |_: &Options| Box::new(MalformedJson),
 };
 
