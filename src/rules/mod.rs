@@ -4,7 +4,15 @@
 //! order, so it raises the same flags live and offline. It may remember, in bounded memory, what waits for a decision;
 //! `What::End` is the last chance to decide.
 
+pub mod abnormal_close;
 mod content_type_missing;
+mod duplicate_id;
+mod error_frame;
+mod frame_before_open;
+pub mod frame_overtaken;
+pub mod hidden_write;
+mod id_mismatch;
+mod invalid_grant_stampede;
 mod malformed_json;
 mod metadata_after_close;
 mod metadata_after_failed_open;
@@ -13,8 +21,20 @@ mod metadata_before_ready;
 mod metadata_too_late;
 mod metadata_too_soon;
 mod metadata_without_socket;
+mod not_from_api;
+mod precondition_missing;
+mod precondition_stale;
+mod quota_as_400;
+mod rate_limited;
+mod refused_upgrade;
+pub mod retry_duplicate;
+mod shared_token;
+mod strict_101;
 
+mod answer;
+mod etags;
 mod metadata;
+mod recent;
 mod words;
 
 use std::sync::Arc;
@@ -92,6 +112,14 @@ pub struct Options {
     pub on: Vec<String>,
     /// What is known of the API.
     pub profile: Option<Arc<Profile>>,
+    /// `[rules.abnormal-close]`
+    pub abnormal_close: abnormal_close::Settings,
+    /// `[rules.frame-overtaken]`
+    pub frame_overtaken: frame_overtaken::Settings,
+    /// `[rules.hidden-write]`
+    pub hidden_write: hidden_write::Settings,
+    /// `[rules.retry-duplicate]`
+    pub retry_duplicate: retry_duplicate::Settings,
 }
 
 impl Options {
@@ -112,9 +140,28 @@ pub const RULES: &[&RuleInfo] = &[
     &metadata_without_socket::INFO,
     &metadata_after_failed_open::INFO,
     &metadata_after_close::INFO,
+    &frame_before_open::INFO,
+    &frame_overtaken::INFO,
     // Bodies.
     &malformed_json::INFO,
     &content_type_missing::INFO,
+    // Identity.
+    &id_mismatch::INFO,
+    &duplicate_id::INFO,
+    &shared_token::INFO,
+    &hidden_write::INFO,
+    &precondition_missing::INFO,
+    &precondition_stale::INFO,
+    // The server's side.
+    &not_from_api::INFO,
+    &rate_limited::INFO,
+    &quota_as_400::INFO,
+    &refused_upgrade::INFO,
+    &error_frame::INFO,
+    &abnormal_close::INFO,
+    &strict_101::INFO,
+    &retry_duplicate::INFO,
+    &invalid_grant_stampede::INFO,
 ];
 
 /// The rule of that id.

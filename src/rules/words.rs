@@ -36,7 +36,8 @@ pub(super) fn duration(duration: Duration) -> String {
     }
 }
 
-fn printable(bytes: &[u8], longest: usize) -> String {
+/// Bytes as text: one line of at most that many characters.
+pub(super) fn printable(bytes: &[u8], longest: usize) -> String {
     let text = String::from_utf8_lossy(bytes);
     let mut shown: String =
         text.chars().take(longest).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();
