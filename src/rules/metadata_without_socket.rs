@@ -31,7 +31,7 @@ fn judge(case: &Case<'_>) -> Option<Hit> {
     let is_known = matches!(case.relation, Relation::NoSocket) && case.named && case.sure;
     is_known.then(|| Hit {
         severity: Severity::Warning,
-        how: "and its session never asked for a socket".to_owned(),
+        how: "though its session never asked for a socket".to_owned(),
         evidence: None,
         at: case.first_byte,
     })

@@ -66,6 +66,10 @@ impl Rule for SharedToken {
                 if self.bearers.len() >= TOKENS && !self.bearers.contains_key(&token) {
                     return;
                 }
+                // Then it is no news that the two have something in common.
+                if exchange.borne.clash.is_some_and(|clash| clash.is_mismatch()) {
+                    return;
+                }
                 let bearer = Bearer::of(exchange, observation);
                 let others = self.bearers.entry(token).or_default();
                 let shared = others.iter().filter_map(|other| Some((other.differs(&bearer)?, other)));

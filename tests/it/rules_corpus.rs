@@ -15,7 +15,11 @@ use std::{
     sync::Arc,
 };
 
-use firstframe::{model::exchange::Exchange, profile::Metadata, rules};
+use firstframe::{
+    model::exchange::Exchange,
+    profile::{Metadata, Profile},
+    rules,
+};
 
 use crate::support::{
     inspection::{Outcome, inspect, line},
@@ -69,10 +73,25 @@ fn check(case: &Path, show: impl Fn(&Outcome) -> String) -> String {
     given
 }
 
-/// A first line `# metadata: METHOD PATH` stands for a profile's matcher.
+/// A line `# metadata: METHOD PATH` stands for a filter; `# profile: NAME` names a profile that is built in, and lines
+/// `#| …` together are one.
 fn options(trace: &str) -> rules::Options {
     let metadata = trace.lines().find_map(|line| line.strip_prefix("# metadata: ")?.split_once(' '));
     let mut options = rules::Options::default();
+    let written: Vec<&str> = trace.lines().filter_map(|line| line.strip_prefix("#| ")).collect();
+    let named = trace.lines().find_map(|line| line.strip_prefix("# profile: "));
+    let profile = match named {
+        Some(name) => Some(Profile::named(name).unwrap()),
+        None if written.is_empty() => None,
+        None => {
+            let text = format!("name = \"case\"\nsummary = \"a case\"\n{}", written.join("\n"));
+            Some(Profile::parse("case", &text).unwrap_or_else(|error| panic!("{trace}: {error}")))
+        }
+    };
+    if let Some(profile) = profile {
+        options.metadata = profile.metadata_with(|filter| Err(filter.to_owned())).unwrap();
+        options.profile = Some(Arc::new(profile));
+    }
     if let Some((method, path)) = metadata.map(|(method, path)| (method.to_owned(), path.to_owned())) {
         let matches = move |exchange: &Exchange| {
             exchange.request.method() == method.as_bytes() && exchange.path() == path.as_bytes()
