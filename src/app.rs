@@ -255,7 +255,7 @@ pub fn inspection_of(dir: &CaptureDir, settings: &Settings) -> anyhow::Result<In
         _ => profile::load(settings)?,
     };
     let settings = settings.or_recorded(options);
-    let captures = dir.path().parent().unwrap_or(Path::new("."));
+    let captures = dir.path().parent().unwrap_or_else(|| Path::new("."));
     let key = RedactionKey::load(&settings, captures)?;
     if let (Some(key), Some(recorded)) = (key, &dir.meta().redaction_key)
         && key.id() != *recorded

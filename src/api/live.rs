@@ -19,7 +19,8 @@ use tokio_tungstenite::{
 };
 
 use crate::{
-    query::{Filter, filter::RowRef, wire::LiveMessage},
+    model::rows::Row,
+    query::{Filter, wire::LiveMessage},
     record::{Index, Kinds, Message, Status, Subscription},
 };
 
@@ -82,7 +83,7 @@ pub(super) async fn run(watch: Watch, holder: &Holder) {
     loop {
         let text = tokio::select! {
             message = subscription.next() => match message {
-                Some(Message::Row(row)) if watch.filter.as_ref().is_some_and(|filter| !filter.matches(&RowRef::from(&*row))) => continue,
+                Some(Message::Row(row)) if !passes(watch.filter.as_ref(), &row) => continue,
                 Some(Message::Row(row)) => LiveMessage::Row((*row).clone()).to_json(),
                 Some(Message::Lost(rows)) => LiveMessage::Lost(rows).to_json(),
                 None => break,
@@ -100,6 +101,11 @@ pub(super) async fn run(watch: Watch, holder: &Holder) {
     }
     // It may have gone by itself.
     let _ = to.close().await;
+}
+
+/// What a filter asks of other rows is not at hand here, and so not met.
+fn passes(filter: Option<&Filter>, row: &Row) -> bool {
+    filter.is_none_or(|filter| filter.matches(&row.into()))
 }
 
 fn status_line(status: Status) -> String {

@@ -141,7 +141,10 @@ async fn route(
     if uri == "/routes" {
         return stream(NDJSON, move |out| routes(&holder.index, out)).await;
     }
-    let asked = wire::Request::parse(uri).map_err(Refusal::misunderstood)?;
+    let asked = wire::Request::parse(uri).map_err(|why| match why {
+        wire::Misunderstood::Path(_) => Refusal { status: StatusCode::NOT_FOUND, why: why.to_string() },
+        wire::Misunderstood::Parameter(_) => Refusal::misunderstood(why),
+    })?;
     let content_type = match &asked {
         wire::Request::Status => return status(&holder),
         wire::Request::Live { kinds, filter } => {

@@ -32,6 +32,15 @@ pub fn find(name: &str) -> Result<Profile, String> {
     if is_path(name) { from_file(Path::new(name)) } else { Profile::named(name).map_err(|error| error.to_string()) }
 }
 
+/// Whether a recording could use a profile; all but its filter has been looked at when it was read.
+///
+/// # Errors
+/// What is wrong with its filter.
+pub fn check(profile: &Profile) -> Result<(), String> {
+    let metadata = profile.metadata_with(super::metadata::matching);
+    metadata.map(drop).map_err(|why| format!("`metadata.filter` is no filter for requests: {why}"))
+}
+
 /// The profile in a file, with the files beside it that it names.
 ///
 /// # Errors
@@ -39,7 +48,7 @@ pub fn find(name: &str) -> Result<Profile, String> {
 pub fn from_file(path: &Path) -> Result<Profile, String> {
     let name = path.display().to_string();
     let text = read(path).map_err(|why| format!("{name}: cannot be read: {why}"))?;
-    let folder = path.parent().unwrap_or(Path::new(""));
+    let folder = path.parent().unwrap_or_else(|| Path::new(""));
     Profile::parse_with(&name, &text, &mut |file| read(&folder.join(file))).map_err(|error| error.to_string())
 }
 

@@ -212,7 +212,6 @@ fn refuse_readable_by_others(_: &Path) -> Result<(), Error> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::panic, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -90,7 +90,6 @@ impl LeafCache {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 mod tests {
     use super::*;
     use crate::ca::{Authority, der};

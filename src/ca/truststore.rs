@@ -72,7 +72,6 @@ fn push_pem(text: &mut String, der: &[u8]) {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use p12_keystore::Pkcs12ImportPolicy;

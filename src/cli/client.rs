@@ -77,6 +77,9 @@ const PROXY_VARIABLES: &[&str] = &[
 /// Emptied: targets on loopback must go through the proxy like all others, or they are not recorded.
 const BYPASS_VARIABLES: &[&str] = &["GLOBAL_AGENT_NO_PROXY", "NO_PROXY", "no_proxy", "npm_config_noproxy"];
 
+/// The same for Java, whose own default bypasses loopback.
+const NO_BYPASS: &str = "-Dhttp.nonProxyHosts=";
+
 /// Makes the command go through `proxy` and trust `trust`; `variable` reads the environment that it inherits.
 pub(super) fn prepare(
     command: Vec<OsString>,
@@ -141,8 +144,11 @@ fn jmeter(
                 .to_owned(),
         );
     }
-    // Its samplers trust every certificate; Java code in it (JSR223, the Java implementation's clients) does not.
-    let java = java_options(&trust_properties(trust), variable("JAVA_TOOL_OPTIONS"));
+    // Its samplers trust every certificate and heed -H for every host; Java code in it (JSR223, the `Java` implementation)
+    // trusts those of the truststore alone, and goes past the proxy to loopback unless told otherwise. -N still wins.
+    let mut properties = vec![NO_BYPASS.into()];
+    properties.extend(trust_properties(trust));
+    let java = java_options(&properties, variable("JAVA_TOOL_OPTIONS"));
     Prepared { command, environment: BTreeMap::from([("JAVA_TOOL_OPTIONS", java)]), notes }
 }
 
@@ -180,7 +186,7 @@ fn other(
     Prepared { command, environment, notes }
 }
 
-/// The properties that make a JVM go through the proxy and trust it. Empty `nonProxyHosts`: loopback goes through too.
+/// The properties that make a JVM go through the proxy, towards loopback as well, and trust it.
 pub(super) fn java_properties(proxy: SocketAddr, trust: &Trust) -> Vec<OsString> {
     let (host, port) = (proxy.ip(), proxy.port());
     let mut properties: Vec<OsString> = ["http", "https"]
@@ -188,7 +194,7 @@ pub(super) fn java_properties(proxy: SocketAddr, trust: &Trust) -> Vec<OsString>
         .flat_map(|scheme| [format!("-D{scheme}.proxyHost={host}"), format!("-D{scheme}.proxyPort={port}")])
         .map(OsString::from)
         .collect();
-    properties.push("-Dhttp.nonProxyHosts=".into());
+    properties.push(NO_BYPASS.into());
     properties.extend(trust_properties(trust));
     properties
 }
@@ -243,6 +249,8 @@ fn file_name(argument: &OsStr) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
     use super::*;
 
     fn command(line: &str) -> Vec<OsString> {
@@ -285,7 +293,7 @@ mod tests {
         assert_eq!(names, ["JAVA_TOOL_OPTIONS"]);
         assert_eq!(
             made.environment["JAVA_TOOL_OPTIONS"],
-            "-Xss1m \"-Djavax.net.ssl.trustStore=/c a/store.p12\" -Djavax.net.ssl.trustStorePassword=changeit \
+            "-Xss1m -Dhttp.nonProxyHosts= \"-Djavax.net.ssl.trustStore=/c a/store.p12\" -Djavax.net.ssl.trustStorePassword=changeit \
              -Djavax.net.ssl.trustStoreType=PKCS12"
         );
     }

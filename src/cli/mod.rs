@@ -1,6 +1,6 @@
 //! The command line: one file per subcommand, each with its `Args` and its `run`.
 //!
-//! A new subcommand is its file, its `mod` line and its line in [`commands!`]; help follows from the doc comment on
+//! A new subcommand is its file, its `mod` line and its line in `commands!`; help follows from the doc comment on
 //! its `Args`. Standard output is data, standard error is for people; this is the only module that prints. What a
 //! subcommand does beyond reading its arguments and writing its answer belongs to the module that does it.
 

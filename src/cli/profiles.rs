@@ -73,6 +73,7 @@ pub(super) fn run(args: Args, _: &Globals) -> anyhow::Result<ExitCode> {
         }
         What::Check { file } => {
             let profile = app::profile::from_file(&file).map_err(Usage)?;
+            app::profile::check(&profile).map_err(|why| Usage(format!("{}: {why}", file.display())))?;
             writeln!(out, "{}: ok: {}", file.display(), contents(&profile))?;
         }
         What::New { name, from, output } => {

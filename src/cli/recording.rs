@@ -1,7 +1,7 @@
 //! What `record` and `run` share: the options of a recording, its events, its status line, its end.
 
 use std::{
-    io::{self, IsTerminal as _},
+    io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
     time::Duration,
 };
@@ -24,7 +24,7 @@ pub(super) struct RecordingArgs {
     /// The address to listen on [default: 127.0.0.1]
     #[arg(long, value_name = "ADDRESS")]
     listen_host: Option<String>,
-    /// What to listen for, repeatable: forward, or reverse:https://HOST[:PORT][@LISTENPORT] [default: forward]
+    /// What to listen for, repeatable: forward, or `reverse:https://HOST[:PORT][@LISTENPORT]` [default: forward]
     #[arg(short, long, value_name = "MODE")]
     mode: Vec<String>,
     /// HTTP/2 is not offered to anybody
@@ -109,7 +109,7 @@ pub(super) fn announce(running: &Running, settings: &Settings, globals: &Globals
     Ok(())
 }
 
-/// Tells the end: for people the summary on standard error, with `json` an event on standard output.
+/// Tells the end on standard output: for people the summary, with `json` an event.
 pub(super) fn conclude(
     ended: &Ended,
     summary: &Summary,
@@ -135,6 +135,7 @@ pub(super) fn conclude(
             "proxy_made": totals.proxy_made,
             "unanswered": totals.unanswered,
             "routes": summary.routes,
+            "sockets": summary.sockets,
             "rules": totals.rules,
             "failure": summary.failure,
         }))?;
@@ -143,7 +144,9 @@ pub(super) fn conclude(
         let path = ended.shown.display().to_string();
         let selector = selector(settings, globals);
         let subject = Subject { name: &ended.name, path: &path, selector: &selector, took_ns: ended.at.0 };
-        say(report::summary::text(summary, subject).trim_end());
+        let mut out = Output::stdout();
+        out.write_all(report::summary::text(summary, subject).as_bytes())?;
+        out.flush()?;
     }
     Ok(())
 }
@@ -256,6 +259,8 @@ fn status_text(status: &Status, before: Option<&Status>) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
     use super::*;
     use crate::record::{QueueState, Totals};
 

@@ -15,7 +15,7 @@ use super::{
     Globals, Output,
     client::{self, Kind, Prepared, Trust},
     exit_code,
-    output::{Usage, say},
+    output::{Usage, say, unless_closed},
     recording::{self, Ended, RecordingArgs, StatusLine},
     signals::{Signals, Wish},
 };
@@ -86,9 +86,9 @@ async fn through_the_proxy(
         })
         .await?;
     if events {
-        Output::stdout().json_line(&json!({"event": "exited", "code": code}))?;
+        unless_closed(Output::stdout().json_line(&json!({"event": "exited", "code": code})))?;
     }
-    recording::conclude(&ended, &summary, settings, globals, events)?;
+    unless_closed(recording::conclude(&ended, &summary, settings, globals, events))?;
     if let Some(silence) = silence(&summary.totals) {
         say(&format!("\n{}", advice(silence, kind, &recording::selector(settings, globals))));
     }
@@ -142,7 +142,7 @@ fn write_trust(running: &Running, variable: impl Fn(&str) -> Option<OsString>) -
         }
     }
     let store = truststore::pkcs12(authority, &roots)?;
-    let beside_ca = running.certificate().parent().unwrap_or(Path::new("."));
+    let beside_ca = running.certificate().parent().unwrap_or_else(|| Path::new("."));
     write_both(beside_ca, bundle.as_bytes(), &store).or_else(|_| {
         let within = running.capture_path();
         write_both(&within, bundle.as_bytes(), &store)
@@ -292,7 +292,7 @@ fn advice(silence: Silence, kind: Kind, selector: &str) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
 

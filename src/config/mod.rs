@@ -20,6 +20,8 @@ pub use problem::{Place, Problem};
 pub use redaction_key::RedactionKey;
 pub use value::{Given, Refused};
 
+use problem::Parts;
+
 use crate::{inspect, proxy, record, redact, rules};
 
 /// Everything that can be set, ready to be used.
@@ -108,14 +110,9 @@ impl Overrides {
     pub fn set_text(&mut self, assignment: &str) -> Result<(), Problem> {
         let place = Place::Option("--set".to_owned());
         let Some((key, value)) = assignment.split_once('=') else {
-            return Err(Problem {
-                place: Some(place),
-                key: String::new(),
-                value: Some(format!("{assignment:?}")),
-                what: None,
-                allowed: Some("KEY=VALUE, such as record.max_bytes=5GiB".to_owned()),
-                hint: Some("`firstframe config example` lists all keys".to_owned()),
-            });
+            let parts = Parts { place: Some(place), value: Some(format!("{assignment:?}")), ..Parts::default() };
+            let problem = Problem::from(parts).allowed("KEY=VALUE, such as record.max_bytes=5GiB");
+            return Err(problem.hint("`firstframe config example` lists all keys"));
         };
         let (key, value) = (key.trim(), value.trim());
         let as_toml = file::parse(Path::new("--set"), &format!("value = {value}"));
@@ -197,7 +194,7 @@ impl Settings {
             Some((place, written)) => (Some(place.clone()), Some(written.clone())),
             None => (None, known.map(|known| (known.show)(self).to_string())),
         };
-        Problem { place, key: key.to_owned(), value, what: Some(what.into()), allowed: None, hint: None }
+        Parts { place, key: key.to_owned(), value, what: Some(what.into()), ..Parts::default() }.into()
     }
 
     fn apply(&mut self, name: &str, given: &Given, written: String, place: Place) -> Result<(), Problem> {
@@ -214,14 +211,15 @@ impl Settings {
             (Refused::NotAllowed, Given::Other(kind)) => Some(format!("this is {kind}")),
             (Refused::NotAllowed, _) => None,
         };
-        Err(Problem {
+        let parts = Parts {
             place: Some(place),
             key: key.name.to_owned(),
             value: Some(written),
             what,
             allowed: Some(key.allowed.to_owned()),
             hint: Some(key.hint.to_owned()).filter(|hint| !hint.is_empty()),
-        })
+        };
+        Err(parts.into())
     }
 }
 
@@ -242,14 +240,9 @@ fn unknown(name: &str, written: String, place: Place) -> Problem {
         Some(near) => format!("did you mean {near}?"),
         None => "`firstframe config example` lists all keys".to_owned(),
     };
-    Problem {
-        place: Some(place),
-        key: name.to_owned(),
-        value: Some(written),
-        what: Some("unknown key".to_owned()),
-        allowed: Some(allowed),
-        hint: Some(hint),
-    }
+    let what = Some("unknown key".to_owned());
+    let (place, value) = (Some(place), Some(written));
+    Parts { place, key: name.to_owned(), value, what, allowed: Some(allowed), hint: Some(hint) }.into()
 }
 
 /// A value of the command line as it would be written.

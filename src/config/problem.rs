@@ -22,7 +22,12 @@ pub enum Place {
 
 /// A setting that cannot be used. Its text is one line.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub struct Problem {
+#[error("{0}")]
+pub struct Problem(Box<Parts>);
+
+/// What a [`Problem`] is made of.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Parts {
     /// Where, as far as it is one place.
     pub place: Option<Place>,
     /// The key as the file spells it, `record.max_bytes`; empty where it is about no key.
@@ -48,18 +53,31 @@ impl Problem {
                 None
             }
         };
-        Self { place, key: String::new(), value: None, what: Some(what), allowed: None, hint: None }
+        Parts { place, what: Some(what), ..Parts::default() }.into()
+    }
+
+    /// The same with what is allowed.
+    #[must_use]
+    pub fn allowed(mut self, allowed: impl Into<String>) -> Self {
+        self.0.allowed = Some(allowed.into());
+        self
     }
 
     /// The same with a hint.
     #[must_use]
     pub fn hint(mut self, hint: impl Into<String>) -> Self {
-        self.hint = Some(hint.into());
+        self.0.hint = Some(hint.into());
         self
     }
 }
 
-impl fmt::Display for Problem {
+impl From<Parts> for Problem {
+    fn from(parts: Parts) -> Self {
+        Self(Box::new(parts))
+    }
+}
+
+impl fmt::Display for Parts {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let subject = match &self.place {
             Some(Place::Option(option)) => option.clone(),

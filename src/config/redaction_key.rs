@@ -71,11 +71,8 @@ impl RedactionKey {
 
 fn problem(settings: &Settings, path: &Path, why: impl std::fmt::Display) -> Problem {
     let what = format!("the redaction key {} {why}", path.display());
-    Problem {
-        allowed: Some("a file of 64 hexadecimal digits that its owner alone can read".to_owned()),
-        ..settings.problem(KEY, what)
-    }
-    .hint(MAKE_ONE)
+    let problem = settings.problem(KEY, what).allowed("a file of 64 hexadecimal digits that its owner alone can read");
+    problem.hint(MAKE_ONE)
 }
 
 fn read(path: &Path) -> Result<RedactionKey, String> {
@@ -129,15 +126,20 @@ fn refuse_readable_by_others(_metadata: &fs::Metadata) -> Result<(), String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
     use super::*;
+
+    fn settings(set: impl FnOnce(&mut Settings)) -> Settings {
+        let mut settings = Settings::default();
+        set(&mut settings);
+        settings
+    }
 
     #[test]
     fn one_key_per_folder_for_its_owner_alone() {
         let folder = tempfile::tempdir().unwrap();
-        let mut settings = Settings::default();
-        settings.captures = folder.path().to_owned();
+        let settings = settings(|settings| settings.captures = folder.path().to_owned());
         assert_eq!(RedactionKey::load(&settings, folder.path()), Ok(None));
         let key = RedactionKey::load_or_create(&settings).unwrap();
         assert_eq!(RedactionKey::load_or_create(&settings), Ok(key), "the same ever after");
@@ -161,8 +163,7 @@ mod tests {
     fn a_given_key_must_be_one() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("team.key");
-        let mut settings = Settings::default();
-        settings.redaction_key = Some(path.clone());
+        let settings = settings(|settings| settings.redaction_key = Some(path.clone()));
         assert!(RedactionKey::load_or_create(&settings).is_err(), "it is not made where it was asked for by name");
         create(&path, &RedactionKey([7; 32])).unwrap();
         assert_eq!(RedactionKey::load_or_create(&settings), Ok(RedactionKey([7; 32])));

@@ -36,6 +36,7 @@ impl Hasher for Quick {
 }
 
 /// Stores a map in the order of its keys, so that equal states are stored alike.
+#[expect(clippy::disallowed_methods, reason = "a BTreeMap is made of it")]
 pub(super) fn sorted<K: Ord + Hash + Serialize, V: Serialize, S: Serializer>(
     map: &QuickMap<K, V>,
     serializer: S,

@@ -153,6 +153,7 @@ impl Inspector {
 
     /// The capture is over: everything that is open becomes final as it stands, then `What::End` goes out. `at` is event
     /// time; where it is before the last fact's, that one counts. Nothing may be pushed afterwards.
+    #[expect(clippy::disallowed_methods, reason = "sorted below")]
     pub fn finish(&mut self, at: Timestamp, out: &mut Out<'_>) {
         self.pass_to(at, out);
         let now = self.shared.now;
@@ -168,6 +169,7 @@ impl Inspector {
     }
 
     /// Rows as they stand of what is not final yet: connections, then exchanges, then sessions, each by id.
+    #[expect(clippy::disallowed_methods, reason = "sorted below")]
     pub fn open_rows(&self) -> Vec<Row> {
         let mut redactor = self.shared.redactor.clone();
         let mut connections: Vec<_> = self.connections.values().map(|conn| &conn.parts).collect();

@@ -44,6 +44,7 @@ struct Restored {
 impl Inspector {
     /// The state at a segment's boundary, from which [`Self::restore`] goes on. It holds heads as they were sent, so it
     /// is to be kept like the evidence itself.
+    #[expect(clippy::disallowed_methods, reason = "sorted below")]
     pub fn save(&self) -> serde_json::Value {
         let mut connections: Vec<&Conn> = self.connections.values().map(|conn| &**conn).collect();
         connections.sort_by_key(|conn| conn.parts.view.id);

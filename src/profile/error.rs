@@ -1,71 +1,71 @@
 //! What is wrong with a profile, in one line: file, line, key, what was found, what is allowed, a hint.
 
-/// A profile that cannot be had. One line.
+/// A profile that cannot be had. One line. (`Box<str>` keeps it small beside what is passed on.)
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// No such built-in profile.
     #[error("profile {name:?} is unknown: expected one of {known}, or a path to a TOML file (hint: {hint})")]
     Unknown {
         /// What was asked for.
-        name: String,
+        name: Box<str>,
         /// What there is.
-        known: String,
+        known: Box<str>,
         /// What to do.
-        hint: String,
+        hint: Box<str>,
     },
     /// The text is not TOML.
     #[error("{file}:{line}: not TOML: {what} (hint: strings stand in quotes, lists in `[ ]`; a key is given once)")]
     Syntax {
         /// Its name.
-        file: String,
+        file: Box<str>,
         /// From 1.
         line: usize,
         /// What the parser says.
-        what: String,
+        what: Box<str>,
     },
     /// A key that means nothing there.
     #[error("{file}:{line}: unknown key `{key}`: expected one of {known} (hint: {hint})")]
     UnknownKey {
         /// Its name.
-        file: String,
+        file: Box<str>,
         /// From 1.
         line: usize,
         /// The key, dotted.
-        key: String,
+        key: Box<str>,
         /// The keys that are allowed there.
-        known: String,
+        known: Box<str>,
         /// The nearest of them, or where to find them.
-        hint: String,
+        hint: Box<str>,
     },
     /// A key that must be there.
     #[error("{file}:{line}: `{key}` is missing: expected {allowed} (hint: {hint})")]
     MissingKey {
         /// Its name.
-        file: String,
+        file: Box<str>,
         /// From 1.
         line: usize,
         /// The key, dotted.
-        key: String,
+        key: Box<str>,
         /// What would be right.
-        allowed: String,
+        allowed: Box<str>,
         /// Where to look.
-        hint: String,
+        hint: Box<str>,
     },
     /// A value that means nothing.
     #[error("{file}:{line}: `{key}` is {found}: expected {allowed} (hint: {hint})")]
     Value {
         /// Its name.
-        file: String,
+        file: Box<str>,
         /// From 1.
         line: usize,
         /// The key, dotted.
-        key: String,
+        key: Box<str>,
         /// As written, on one line.
-        found: String,
+        found: Box<str>,
         /// What would be right.
-        allowed: String,
+        allowed: Box<str>,
         /// What to do.
-        hint: String,
+        hint: Box<str>,
     },
 }
 
@@ -89,7 +89,10 @@ pub(super) fn nearest<'w>(wrong: &str, known: impl Iterator<Item = &'w str>) -> 
     let wrong = wrong.to_lowercase();
     known
         .map(|word| (edits(&wrong, word), word))
-        .filter(|(edits, word)| *edits <= word.chars().count().div_ceil(3))
+        .filter(|(edits, word)| {
+            let letters = word.chars().count();
+            *edits < letters && *edits <= letters.div_ceil(3)
+        })
         .min()
         .map(|(_, word)| word)
 }
@@ -137,6 +140,7 @@ mod tests {
         assert_eq!(nearest("mach", known()), Some("match"));
         assert_eq!(nearest("Filtr", known()), Some("filter"));
         assert_eq!(nearest("colour", known()), None);
+        assert_eq!(nearest("g", ["h"].into_iter()), None);
         assert_eq!(nearest(&"filter".repeat(99), known()), None);
     }
 }

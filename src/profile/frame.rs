@@ -106,7 +106,7 @@ pub enum Test {
     Equals(Value),
     /// A text, or a number as it is written, in which this is found.
     Matches(Pattern),
-    /// There (`true`), or not there (`false`).
+    /// There and not null (`true`), or not (`false`).
     Exists(bool),
 }
 
@@ -144,7 +144,7 @@ impl Condition {
         let Some(pointer) = &self.pointer else { return self.test.holds_for_text(text) };
         let Some(json) = json else { return false };
         match (&self.test, pointer.find(json)) {
-            (Test::Exists(wanted), found) => *wanted == found.is_some(),
+            (Test::Exists(wanted), found) => *wanted == found.is_some_and(|found| !found.is_null()),
             (Test::Equals(wanted), Some(found)) => wanted == found,
             (Test::Matches(pattern), Some(Value::String(found))) => pattern.is_in(found),
             (Test::Matches(pattern), Some(Value::Number(found))) => pattern.is_in(&found.to_string()),

@@ -89,20 +89,23 @@ fn expand(pattern: &str, lists: &BTreeMap<String, Vec<String>>) -> Result<Vec<St
 
 fn check(name: &str) -> Result<(), String> {
     let (host, port) = match name.rsplit_once(':') {
-        Some((host, port)) if !host.ends_with(']') || !port.is_empty() => (host, Some(port)),
+        Some((host, port)) if !port.ends_with(']') => (host, Some(port)),
         _ => (name, None),
     };
-    if port.is_some_and(|port| port.parse::<u16>().is_err() && !name.starts_with('[')) {
+    if port.is_some_and(|port| port.parse::<u16>().is_err()) {
         return Err(format!("`{name}` has a port that is none"));
     }
-    let bare = host.strip_prefix("*.").unwrap_or(host);
-    if bare.starts_with('[') || bare.parse::<std::net::IpAddr>().is_ok() {
-        return Ok(());
+    if let Some(address) = host.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')) {
+        let parsed: Result<std::net::Ipv6Addr, _> = address.parse();
+        return parsed.map(drop).map_err(|_| format!("`{name}` is no IPv6 address"));
     }
     let is_label = |label: &str| {
-        !label.is_empty()
-            && label.len() <= 63
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_')
+        let letters = label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-' || b == b'_');
+        letters && !label.is_empty() && label.len() <= 63
     };
-    if bare.split('.').all(is_label) { Ok(()) } else { Err(format!("`{name}` is no host name")) }
+    if host.strip_prefix("*.").unwrap_or(host).split('.').all(is_label) {
+        Ok(())
+    } else {
+        Err(format!("`{name}` is no host name"))
+    }
 }

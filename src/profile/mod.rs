@@ -1,9 +1,9 @@
 //! What is known of one API: types, and a strict loader. PURE: whoever calls reads the files.
 //!
-//! - [`load`] reads TOML and refuses what it does not understand, with line and hint ([`error`], [`read`]);
+//! - `load` reads TOML and refuses what it does not understand, with line and hint (`error`, `read`);
 //! - [`route`] and [`template`] find a request's route, [`shape`] guesses one without knowledge;
 //! - [`frame`], [`gate`], [`answer`], [`limit`], [`session`], [`secrets`], [`schema`], [`claim`] are a profile's parts;
-//! - [`write`] gives a profile as TOML or JSON that reads back as the same.
+//! - `write` gives a profile as TOML or JSON that reads back as the same.
 
 pub mod answer;
 pub mod claim;
@@ -213,11 +213,11 @@ impl Profile {
     pub fn text_of(name: &str) -> Result<&'static str, Error> {
         let found = BUILT_IN.iter().find(|(known, _)| *known == name);
         found.map(|(_, text)| *text).ok_or_else(|| Error::Unknown {
-            name: name.to_owned(),
-            known: Self::names().collect::<Vec<_>>().join(", "),
+            name: name.into(),
+            known: Self::names().collect::<Vec<_>>().join(", ").into(),
             hint: match error::nearest(name, Self::names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => "a path has a `/` or ends with `.toml`".to_owned(),
+                Some(near) => format!("did you mean `{near}`?").into(),
+                None => "a path has a `/` or ends with `.toml`".into(),
             },
         })
     }

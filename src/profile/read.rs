@@ -41,9 +41,9 @@ pub(super) struct Table<'s> {
 /// Where it is not TOML.
 pub(super) fn toml<'s>(file: &str, text: &'s str) -> Result<Spanned<DeTable<'s>>, Error> {
     DeTable::parse(text).map_err(|error| Error::Syntax {
-        file: file.to_owned(),
+        file: file.into(),
         line: line(text, error.span().map_or(0, |span| span.start)),
-        what: error.message().split_whitespace().collect::<Vec<_>>().join(" "),
+        what: error.message().split_whitespace().collect::<Vec<_>>().join(" ").into(),
     })
 }
 
@@ -64,11 +64,11 @@ impl<'s> Table<'s> {
         let unknown = self.table.iter().filter(|(key, _)| !known.contains(&key.get_ref().as_ref()));
         let Some((key, _)) = unknown.min_by_key(|(key, _)| key.span().start) else { return Ok(self) };
         Err(Error::UnknownKey {
-            file: self.source.file.to_owned(),
+            file: self.source.file.into(),
             line: line(self.source.text, key.span().start),
-            key: self.dotted(&one_line(key.get_ref())),
-            known: known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", "),
-            hint: error::hint(key.get_ref(), known.iter().copied()),
+            key: self.dotted(&one_line(key.get_ref())).into(),
+            known: known.iter().map(|key| format!("`{key}`")).collect::<Vec<_>>().join(", ").into(),
+            hint: error::hint(key.get_ref(), known.iter().copied()).into(),
         })
     }
 
@@ -88,11 +88,11 @@ impl<'s> Table<'s> {
     /// That a key is missing.
     pub(super) fn lacks(&self, key: &str, allowed: &str) -> Error {
         Error::MissingKey {
-            file: self.source.file.to_owned(),
+            file: self.source.file.into(),
             line: line(self.source.text, self.start),
-            key: self.dotted(key),
-            allowed: allowed.to_owned(),
-            hint: EVERY_KEY.to_owned(),
+            key: self.dotted(key).into(),
+            allowed: allowed.into(),
+            hint: EVERY_KEY.into(),
         }
     }
 
@@ -253,12 +253,12 @@ impl<'s> Value<'s> {
 
     fn wrong_at(&self, at: usize, allowed: &str, hint: String) -> Error {
         Error::Value {
-            file: self.source.file.to_owned(),
+            file: self.source.file.into(),
             line: line(self.source.text, at),
-            key: self.key.clone(),
-            found: one_line(self.source.text.get(self.start..self.end).unwrap_or_default()),
-            allowed: allowed.to_owned(),
-            hint: one_line(&hint),
+            key: self.key.as_str().into(),
+            found: one_line(self.source.text.get(self.start..self.end).unwrap_or_default()).into(),
+            allowed: allowed.into(),
+            hint: one_line(&hint).into(),
         }
     }
 }

@@ -189,11 +189,29 @@ struct Node {
     /// Sorted by bytes.
     literals: Vec<(Box<[u8]>, usize)>,
     /// What stands around the varying part, the longest first.
-    varying: Vec<(Box<[u8]>, Box<[u8]>, usize)>,
+    varying: Vec<Varying>,
     /// Routes whose paths end here.
     ends: Vec<usize>,
     /// Routes that take the rest from here, `**`.
     rests: Vec<usize>,
+}
+
+/// What stands around a varying part, and the node behind it.
+#[derive(Clone, Debug)]
+struct Varying {
+    before: Box<[u8]>,
+    after: Box<[u8]>,
+    child: usize,
+}
+
+impl Varying {
+    fn around(&self) -> usize {
+        self.before.len() + self.after.len()
+    }
+
+    fn takes(&self, part: &[u8]) -> bool {
+        part.len() > self.around() && part.starts_with(&self.before) && part.ends_with(&self.after)
+    }
 }
 
 impl<R> Default for Table<R> {
@@ -272,10 +290,11 @@ impl<R: Routed> Table<R> {
                 }
             },
             Segment::Varies { before, after, .. } => {
-                let known = node.varying.iter().find(|(b, a, _)| b == before && a == after).map(|(_, _, child)| *child);
+                let known = node.varying.iter().find(|one| one.before == *before && one.after == *after);
+                let known = known.map(|one| one.child);
                 if known.is_none() {
-                    node.varying.push((before.clone(), after.clone(), new));
-                    node.varying.sort_by_key(|(before, after, _)| std::cmp::Reverse(before.len() + after.len()));
+                    node.varying.push(Varying { before: before.clone(), after: after.clone(), child: new });
+                    node.varying.sort_by_key(|one| std::cmp::Reverse(one.around()));
                 }
                 known
             }
@@ -297,12 +316,10 @@ impl<R: Routed> Table<R> {
         };
         let literal = node.literals.binary_search_by(|(known, _)| (**known).cmp(part)).ok();
         let literal = literal.and_then(|place| node.literals.get(place)).map(|(_, child)| *child);
-        let varying = node.varying.iter().filter(|(before, after, _)| {
-            part.len() > before.len() + after.len() && part.starts_with(before) && part.ends_with(after)
-        });
+        let varying = node.varying.iter().filter(|one| one.takes(part)).map(|one| one.child);
         literal
             .into_iter()
-            .chain(varying.map(|(_, _, child)| *child))
+            .chain(varying)
             .find_map(|child| self.walk(child, rest, takes))
             .or_else(|| node.rests.iter().copied().find(|index| takes(*index)))
     }

@@ -676,3 +676,18 @@ async fn say(trace: &Trace<'_>, client: &mut Leg, answer: &Answer, to_connect: b
     }
     End::proxy(answer.cause.clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+        size_of::<F>()
+    }
+
+    #[test]
+    fn the_task_of_an_idle_connection_is_small() {
+        assert!(size_of::<Relay>() <= 1024, "{}", size_of::<Relay>());
+        assert!(size(serve) <= 2560, "{}", size(serve));
+    }
+}

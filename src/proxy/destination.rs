@@ -237,7 +237,6 @@ pub(super) fn words(error: &io::Error) -> String {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

@@ -111,7 +111,6 @@ mod platform {
 }
 
 #[cfg(all(test, target_os = "linux"))]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::net::{TcpListener, TcpStream};

@@ -105,13 +105,14 @@ impl Capture {
         }
         let rows = record::index_tail(&dir, &inspection)?;
         match standing {
-            Standing::Killed => notes.push(format!(
+            Standing::Killed if in_memory(&rows) => notes.push(format!(
                 "the recorder of {} ended without sealing it; what its files hold beyond the tables is indexed in memory \
                  (hint: `firstframe reindex` does it for good)",
                 dir.name()
             )),
+            Standing::Killed => notes.push(format!("the recorder of {} ended without sealing it", dir.name())),
             // Tables were deleted, or could not be written.
-            Standing::Finished if !rows.recent.is_empty() => notes.push(format!(
+            Standing::Finished if in_memory(&rows) => notes.push(format!(
                 "tables of {} are missing; its segments are indexed in memory (hint: `firstframe reindex` makes them anew)",
                 dir.name()
             )),
@@ -191,4 +192,9 @@ impl Capture {
     fn shelf<'s>(&'s self, rows: &'s Snapshot) -> Shelf<'s> {
         Shelf { dir: &self.dir, rows, redaction: &self.inspection.inspector }
     }
+}
+
+/// Whether any rows had to be made here.
+fn in_memory(rows: &Snapshot) -> bool {
+    !rows.open.is_empty() || rows.recent.iter().any(|block| !block.is_empty())
 }

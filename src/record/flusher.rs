@@ -3,32 +3,32 @@
 //! so stall the traffic, in the indexer's it would hold back live events.
 
 use std::{
-    fs::{File, OpenOptions},
-    path::PathBuf,
+    fs::OpenOptions,
     sync::{Arc, Mutex, PoisonError},
     thread,
     time::Duration,
 };
 
-use crate::{model::rows::Position, store::CaptureDir};
+use crate::{
+    model::rows::Position,
+    store::{CaptureDir, Error, segment_writer::Unsynced},
+};
 
 use super::progress::{Progress, Who};
 
 pub(super) struct Flusher {
-    /// Segments that were sealed and not yet synced.
-    sealed: Mutex<Vec<(PathBuf, File)>>,
+    /// What the writer handed over since the last time: sealed segments, and the folder that names them.
+    given: Mutex<Vec<Unsynced>>,
 }
 
 impl Flusher {
     pub(super) fn new() -> Self {
-        Self { sealed: Mutex::new(Vec::new()) }
+        Self { given: Mutex::new(Vec::new()) }
     }
 
-    /// These are to be synced next time.
-    pub(super) fn sealed(&self, mut files: Vec<(PathBuf, File)>) {
-        if !files.is_empty() {
-            self.sealed.lock().unwrap_or_else(PoisonError::into_inner).append(&mut files);
-        }
+    /// This is to be synced next time.
+    pub(super) fn give(&self, unsynced: Unsynced) {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner).push(unsynced);
     }
 
     /// Runs until the writer has gone (which syncs what is left).
@@ -45,22 +45,22 @@ impl Flusher {
             }
             let result = self.sync(dir, upto);
             synced = upto;
-            if let Err((path, error)) = result
+            if let Err(error) = result
                 && !std::mem::replace(&mut warned, true)
             {
-                tracing::warn!("{} cannot be brought to the disk now: {error}", path.display());
+                tracing::warn!("what is recorded cannot be brought to the disk now: {error}");
             }
         }
     }
 
-    fn sync(&self, dir: &CaptureDir, upto: Position) -> Result<(), (PathBuf, std::io::Error)> {
-        let sealed = std::mem::take(&mut *self.sealed.lock().unwrap_or_else(PoisonError::into_inner));
-        for (path, file) in sealed {
-            file.sync_data().map_err(|error| (path, error))?;
+    fn sync(&self, dir: &CaptureDir, upto: Position) -> Result<(), Error> {
+        for unsynced in std::mem::take(&mut *self.given.lock().unwrap_or_else(PoisonError::into_inner)) {
+            unsynced.sync()?;
         }
+        // What came after the last hand-over, when the writer may have gone to sleep. A segment that is not there yet
+        // has nothing to sync.
         let path = dir.segment_path(upto.segment);
-        // A segment that is not there yet has nothing to sync.
         let Ok(file) = OpenOptions::new().append(true).open(&path) else { return Ok(()) };
-        file.sync_data().map_err(|error| (path, error))
+        file.sync_data().map_err(|source| Error::Io { what: "sync", path, source })
     }
 }

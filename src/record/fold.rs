@@ -35,13 +35,9 @@ impl Fold {
         Self::with(Inspector::new(inspection.inspector.clone()), inspection)
     }
 
-    /// Goes on from a state that [`Fold::save`] made. Rules begin anew: what they waited for is not part of it.
+    /// Goes on from a retained state. Rules begin anew: what they waited for is not part of it.
     pub(super) fn restore(inspection: &Inspection, state: serde_json::Value) -> Result<Self, Error> {
         Self::with(Inspector::restore(inspection.inspector.clone(), state)?, inspection)
-    }
-
-    pub(super) fn save(&self) -> serde_json::Value {
-        self.inspector.save()
     }
 
     /// The next fact. Rows that it made final are added to `out`: flags first, since they are what the others are joined

@@ -68,6 +68,7 @@ impl Indexer {
             }
         }
         self.work.finish();
+        self.work.close();
         self.work.publish(self.reader.position());
         self.work.into_tally()
     }

@@ -191,7 +191,6 @@ impl Subscription {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use crate::model::{Timestamp, rows::FlagRow};

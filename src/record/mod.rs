@@ -7,7 +7,8 @@
 //!
 //! - [`tap`], [`queue`]: facts become records in one buffer, bounded; no wake-up per record.
 //! - [`writer`], [`flusher`]: drain, append, publish; the disk's slowness stays with the flusher.
-//! - [`fold`], [`work`], [`sealing`]: inspect, flag, collect; tables, catalogue and retention at each segment's end.
+//! - [`fold`], [`work`], [`sealing`]: inspect, flag, collect; tables, catalogue and retention ([`trail`]) at each
+//!   segment's end; [`indexed`] says which are complete.
 //! - [`indexer`], [`index`]: follow the segments behind the writer, and answer readers.
 //! - [`reindex`]: the same work over what is on disk. [`socket`]: where readers knock.
 //! - [`live`]: the fan-out. [`summary`]: what it adds up to.
@@ -18,6 +19,7 @@
 mod flusher;
 mod fold;
 mod index;
+mod indexed;
 mod indexer;
 mod live;
 mod progress;
@@ -25,9 +27,9 @@ mod queue;
 mod reindex;
 mod sealing;
 pub mod socket;
-mod states;
 mod summary;
 mod tap;
+mod trail;
 mod work;
 mod writer;
 
@@ -47,7 +49,7 @@ pub use live::{Kinds, Live, Message, Subscription, UnknownKind};
 pub use queue::{Overflow, QueueState};
 
 pub use reindex::{Reindexed, index_tail, reindex};
-pub use summary::{RouteTotal, RuleTotal, Totals, template};
+pub use summary::{RouteTotal, RuleTotal, SocketTimes, Times, Totals, template};
 pub use tap::Tap;
 
 /// What the recorder can be told.
@@ -113,6 +115,8 @@ pub struct Summary {
     pub totals: Totals,
     /// Exchanges by route and status, most frequent first.
     pub routes: Vec<RouteTotal>,
+    /// How long opened sockets took to open, and to their first frames.
+    pub sockets: SocketTimes,
     /// Whether everything that passed is recorded, or a stored gap.
     pub complete: bool,
     /// When and why recording failed, if it did.
@@ -186,7 +190,10 @@ impl Recorder {
         options: Options,
         inspection: Inspection,
     ) -> Result<(Tap, Self), Error> {
-        let segments = store::SegmentWriter::create(&dir, &options.segments)?;
+        let mut segment_options = options.segments;
+        // Zero would be "after each batch" there; here it is "not before the end", and few files are to be kept open.
+        segment_options.sync_every = options.sync_interval.max(Duration::from_millis(100));
+        let segments = store::SegmentWriter::create(&dir, &segment_options)?;
         let queue = Arc::new(queue::Queue::new(options.queue_bytes, options.linger, options.overflow));
         let progress = Arc::new(progress::Progress::default());
         progress.publish(segments.position());
@@ -195,16 +202,21 @@ impl Recorder {
         let (index, asks) = Index::new(Arc::clone(&progress), Arc::clone(&queue), clock, live, segment_bytes);
         let tap = Tap::new(Arc::clone(&queue), clock);
         let (trigger, failed) = shutdown::channel();
-        let flusher = Arc::new(flusher::Flusher::new());
+        let flusher = (options.sync_interval > Duration::ZERO).then(|| Arc::new(flusher::Flusher::new()));
 
-        let sealing = sealing::Sealing::live(dir.clone(), options.retention, tap.clone());
+        let retention = sealing::Retention {
+            options: options.retention.within_free_space(&dir)?,
+            trail: trail::Trail::new(dir.clone(), inspection.inspector.clone(), segments.position().segment),
+            tap: tap.clone(),
+        };
+        let sealing = sealing::Sealing::disk(dir.clone(), Some(retention));
         let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));
         let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing)?;
         let indexer = spawn("indexer", move || indexer.run())?;
-        let flusher_thread = match options.sync_interval {
-            Duration::ZERO => None,
-            interval => {
-                let (flusher, dir, progress) = (Arc::clone(&flusher), dir.clone(), Arc::clone(&progress));
+        let flusher_thread = match flusher.clone() {
+            None => None,
+            Some(flusher) => {
+                let (dir, progress, interval) = (dir.clone(), Arc::clone(&progress), options.sync_interval);
                 Some(spawn("flusher", move || flusher.run(&dir, &progress, interval))?)
             }
         };
@@ -266,6 +278,7 @@ impl Recorder {
             unrecorded_bytes: status.queue.offered_bytes.saturating_sub(recorded),
             totals: status.totals,
             routes: tally.routes(),
+            sockets: tally.sockets(),
             complete: status.complete,
             failure: status.failure,
             queue: status.queue,

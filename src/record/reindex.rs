@@ -15,8 +15,8 @@ use super::{
     Error, Inspection,
     fold::Fold,
     index::Snapshot,
+    indexed::Indexed,
     sealing::Sealing,
-    states,
     summary::{RouteTotal, Totals},
     work::Work,
 };
@@ -35,7 +35,8 @@ pub struct Reindexed {
 }
 
 /// Throws tables and catalogue away and makes them anew from the segments, as the recorder would have: the same records
-/// give the same rows. `progress` is told each segment's number as it begins. Takes the capture's lock meanwhile.
+/// give the same rows. Where retention has dropped segments, it begins with the state in `retained.json`: what began
+/// before has no rows then, and rules begin anew. `progress` is told each segment's number as it begins. Takes the capture's lock meanwhile.
 ///
 /// # Errors
 /// Where the capture is being written, or files cannot be read or written. Damage in the segments is no error; it is
@@ -44,10 +45,9 @@ pub fn reindex(dir: CaptureDir, inspection: &Inspection, progress: &mut dyn FnMu
     let dir = dir.lock()?;
     let (segment, fold) = oldest(&dir, inspection)?;
     wipe(&dir)?;
-    let work = Work::offline(fold, segment, Sealing::offline(dir.clone()));
+    let work = Work::offline(fold, segment, Sealing::disk(dir.clone(), None));
     let read = read_all(&dir, segment, work, progress)?;
-    let failed = read.work.without_tables();
-    if let Some(segment) = failed {
+    if let Some(segment) = read.work.without_tables() {
         return Err(Error::NoTables { segment });
     }
     let routes = read.work.routes();
@@ -55,42 +55,24 @@ pub fn reindex(dir: CaptureDir, inspection: &Inspection, progress: &mut dyn FnMu
     Ok(Reindexed { totals, routes, damage: read.damage, torn_tail: read.torn_tail })
 }
 
-/// The rows of a capture whose recorder was killed: the tables that are there, and in memory the rows of the segments
-/// behind them. Writes nothing.
+/// The rows of a capture whose recorder was killed: which tables are there, and in memory the rows of the segments that
+/// have none. Writes nothing.
 ///
-/// It begins at the first segment without tables, with the state that the recorder left there, so that it costs the
-/// reading of one segment, whatever the capture's size. Rules begin anew there: what one of them waited for across that
-/// border is known to [`reindex`] alone. Where that state is missing or unreadable, everything is read.
+/// Where all segments have tables it costs nothing. Else all segments are read, whatever has tables already, since what
+/// a row, a session or a rule's flag is made of may begin anywhere before: some seconds per GiB, until [`reindex`] does
+/// it for good.
 ///
 /// # Errors
 /// Where segments cannot be read.
 pub fn index_tail(dir: &CaptureDir, inspection: &Inspection) -> Result<Snapshot, Error> {
     let segments = dir.segments()?;
-    let mut tables = Vec::new();
-    let mut start = None;
-    for segment in segments {
-        if !states::exists(dir, segment + 1) {
-            break;
-        }
-        tables.push(segment);
-        start = Some(segment + 1);
+    let indexed = Indexed::read(dir);
+    let tables: Vec<u64> = segments.iter().copied().filter(|segment| indexed.has(*segment)).collect();
+    if tables.len() == segments.len() {
+        return Ok(Snapshot { tables, ..Snapshot::default() });
     }
-    if tables.last().is_some() && tables.last() == dir.segments()?.last() {
-        let upto = Position { segment: start.unwrap_or(0), offset: 0 };
-        return Ok(Snapshot { tables, upto, ..Snapshot::default() });
-    }
-    let resumed = start.and_then(|segment| {
-        let state = states::read(dir, segment).ok()?;
-        Some((segment, Fold::restore(inspection, state).ok()?))
-    });
-    let (segment, fold) = match resumed {
-        Some(resumed) => resumed,
-        None => {
-            tables.clear();
-            oldest(dir, inspection)?
-        }
-    };
-    let work = Work::offline(fold, segment, Sealing::memory(dir.clone()));
+    let (segment, fold) = oldest(dir, inspection)?;
+    let work = Work::offline(fold, segment, Sealing::memory(dir.clone(), indexed));
     let read = read_all(dir, segment, work, &mut |_| {})?;
     let recent = vec![Arc::new(read.work.into_rows())];
     Ok(Snapshot { tables, recent, upto: read.upto, ..Snapshot::default() })
@@ -116,6 +98,9 @@ fn read_all(dir: &CaptureDir, segment: u64, mut work: Work, progress: &mut dyn F
     }
     let (upto, torn_tail) = (reader.position(), reader.tail()?);
     work.finish();
+    // A kill can come between the making of a segment and its first record.
+    work.skip_upto(dir.segments()?.last().copied().unwrap_or(0));
+    work.close();
     Ok(Read { work, damage: reader.take_damage(), torn_tail, upto })
 }
 

@@ -1,5 +1,5 @@
-//! What happens when a segment has been indexed to its end: its tables, its entry in the catalogue, the state for whoever
-//! goes on there; then retention. All of it is derived: what cannot be written is reported, and `reindex` makes it later.
+//! What happens when a segment has been indexed to its end: its tables, its entry in the catalogue; then retention. What
+//! is written is derived: what cannot be written is reported, and `reindex` makes it later.
 
 use std::fs;
 
@@ -9,12 +9,11 @@ use crate::{
     store::{
         CaptureDir, Error, Rows,
         catalogue::{self, Catalogue, SegmentEntry},
-        retention::{self, Retained},
-        tables,
+        retention, tables,
     },
 };
 
-use super::{fold::Fold, index::append, states, summary::Totals, tap::Tap};
+use super::{fold::Fold, index::append, indexed::Indexed, summary::Totals, tap::Tap, trail::Trail};
 
 pub(super) struct Sealing {
     dir: CaptureDir,
@@ -25,9 +24,17 @@ pub(super) struct Sealing {
 
 enum To {
     /// Tables and catalogue.
-    Disk { catalogue: Option<Catalogue>, retention: Option<(retention::Options, Tap)> },
-    /// Nowhere but here.
-    Memory(Rows),
+    Disk { catalogue: Option<Catalogue>, indexed: Indexed, retention: Option<Retention> },
+    /// Nowhere but here; rows that are in tables already are dropped.
+    Memory { rows: Rows, indexed: Indexed },
+}
+
+/// What a running recorder needs for dropping oldest segments.
+pub(super) struct Retention {
+    pub(super) options: retention::Options,
+    pub(super) trail: Trail,
+    /// Takes the fact.
+    pub(super) tap: Tap,
 }
 
 /// What is known of a segment at its end.
@@ -40,68 +47,62 @@ pub(super) struct Ended {
 }
 
 impl Sealing {
-    /// For a running recorder.
-    pub(super) fn live(dir: CaptureDir, options: retention::Options, tap: Tap) -> Self {
-        let options = options.within_free_space(&dir).unwrap_or(options);
-        Self { to: To::Disk { catalogue: new_catalogue(&dir), retention: Some((options, tap)) }, dir, finished: 0 }
+    /// For a running recorder, and for `reindex`, which drops nothing.
+    pub(super) fn disk(dir: CaptureDir, retention: Option<Retention>) -> Self {
+        let catalogue = Catalogue::rebuild(&dir).inspect_err(going_on).ok();
+        Self { dir, to: To::Disk { catalogue, indexed: Indexed::default(), retention }, finished: 0 }
     }
 
-    /// For `reindex`, which drops nothing.
-    pub(super) fn offline(dir: CaptureDir) -> Self {
-        Self { to: To::Disk { catalogue: new_catalogue(&dir), retention: None }, dir, finished: 0 }
-    }
-
-    /// For readers, which write nothing.
-    pub(super) fn memory(dir: CaptureDir) -> Self {
-        Self { dir, to: To::Memory(Rows::default()), finished: 0 }
+    /// For readers, which write nothing: keeps the rows of the segments that have no tables.
+    pub(super) fn memory(dir: CaptureDir, indexed: Indexed) -> Self {
+        Self { dir, to: To::Memory { rows: Rows::default(), indexed }, finished: 0 }
     }
 
     /// Takes a segment's rows. `false`: they have no tables.
     pub(super) fn end_segment(&mut self, mut ended: Ended, fold: &Fold) -> bool {
         self.finished = ended.segment;
-        let catalogue = match &mut self.to {
-            To::Disk { catalogue, .. } => catalogue,
-            To::Memory(rows) => {
-                append(rows, &mut ended.rows);
+        let (catalogue, indexed) = match &mut self.to {
+            To::Disk { catalogue, indexed, .. } => (catalogue, indexed),
+            To::Memory { rows, indexed } => {
+                if !indexed.has(ended.segment) {
+                    append(rows, &mut ended.rows);
+                }
                 return false;
             }
         };
-        if let Err(error) = tables::write_tables(&self.dir, ended.segment, &ended.rows) {
+        let written = tables::write_tables(&self.dir, ended.segment, &ended.rows);
+        if let Err(error) = &written {
             tracing::error!("segment {} has no tables (hint: `firstframe reindex` later): {error}", ended.segment);
             // Half of them would be taken for all.
             let _ = tables::remove_tables(&self.dir, ended.segment);
-            return false;
-        }
-        if let Err(error) = catalogue.as_ref().map_or(Ok(()), |catalogue| enter(catalogue, &self.dir, &ended, fold)) {
-            tracing::warn!("going on without a catalogue, reading is slower: {error}");
+        } else if let Some(open) = catalogue
+            && let Err(error) = enter(open, &self.dir, &ended, fold)
+        {
+            going_on(&error);
             *catalogue = None;
         }
-        if let Err(error) = states::write(&self.dir, ended.segment + 1, &fold.save()) {
-            tracing::warn!("the state behind segment {} cannot be kept: {error}", ended.segment);
+        indexed.ended(ended.segment, written.is_ok());
+        if let Err(error) = indexed.write(&self.dir) {
+            tracing::warn!("that segment {} has tables cannot be noted: {error}", ended.segment);
         }
-        true
+        written.is_ok()
     }
 
     /// Drops oldest segments where retention says so. The last one that went.
     pub(super) fn retire(&mut self) -> Option<u64> {
-        let To::Disk { catalogue, retention: Some((options, tap)) } = &self.to else { return None };
-        let upto =
-            retention::due(&self.dir, options, self.finished, clock::wall_unix_ns()).unwrap_or_else(|error| {
-                tracing::warn!("retention cannot tell what is due: {error}");
-                None
-            })?;
-        let state = match states::read(&self.dir, upto + 1) {
-            Ok(state) => state,
-            Err(error) => {
-                tracing::warn!(
-                    "segments up to {upto} are due but stay, the state behind them is not to be had: {error}"
-                );
-                return None;
-            }
+        let To::Disk { catalogue, retention: Some(Retention { options, trail, tap }), .. } = &mut self.to else {
+            return None;
         };
+        let due = retention::due(&self.dir, options, self.finished, clock::wall_unix_ns());
+        let upto = due.unwrap_or_else(|error| {
+            tracing::warn!("retention cannot tell what is due: {error}");
+            None
+        })?;
         let at = tap.clock().now();
-        let dropped = retention::write_retained(&self.dir, &Retained { segment: upto + 1, state })
-            .and_then(|()| retention::drop_upto(&self.dir, upto, at));
+        let dropped = trail.advance(upto).and_then(|retained| {
+            retention::write_retained(&self.dir, &retained)?;
+            retention::drop_upto(&self.dir, upto, at)
+        });
         match dropped {
             Ok(dropped) => tap.record(ConnectionId::CAPTURE, Fact::Dropped(dropped)),
             Err(error) => {
@@ -109,7 +110,6 @@ impl Sealing {
                 return None;
             }
         }
-        states::remove_upto(&self.dir, upto);
         if let Some(Err(error)) = catalogue.as_ref().map(|catalogue| catalogue.forget_upto(upto)) {
             tracing::warn!("the catalogue still names what was dropped: {error}");
         }
@@ -121,23 +121,21 @@ impl Sealing {
         if let To::Disk { catalogue, .. } = &mut self.to
             && let Some(Err(error)) = catalogue.take().map(Catalogue::close)
         {
-            tracing::warn!("going on without a catalogue, reading is slower: {error}");
+            going_on(&error);
         }
     }
 
     /// What was collected in memory.
     pub(super) fn into_rows(self) -> Rows {
         match self.to {
-            To::Memory(rows) => rows,
+            To::Memory { rows, .. } => rows,
             To::Disk { .. } => Rows::default(),
         }
     }
 }
 
-fn new_catalogue(dir: &CaptureDir) -> Option<Catalogue> {
-    Catalogue::rebuild(dir)
-        .inspect_err(|error| tracing::warn!("going on without a catalogue, reading is slower: {error}"))
-        .ok()
+fn going_on(error: &Error) {
+    tracing::warn!("going on without a catalogue, reading is slower: {error}");
 }
 
 fn enter(catalogue: &Catalogue, dir: &CaptureDir, ended: &Ended, fold: &Fold) -> Result<(), Error> {

@@ -52,14 +52,13 @@ fn within_reach<T>(path: &Path, with: impl FnOnce(&Path) -> io::Result<T>) -> io
         let why = format!("{} is longer than a socket's address may be (hint: -w with a shorter path)", path.display());
         return Err(io::Error::new(io::ErrorKind::InvalidInput, why));
     }
-    let folder = File::open(path.parent().unwrap_or(Path::new(".")))?;
-    let name = path.file_name().unwrap_or(OsStr::new("api.sock"));
+    let folder = File::open(path.parent().unwrap_or_else(|| Path::new(".")))?;
+    let name = path.file_name().unwrap_or_else(|| OsStr::new("api.sock"));
     let short: PathBuf = ["/proc/self/fd".as_ref(), OsStr::new(&folder.as_raw_fd().to_string()), name].iter().collect();
     with(&short)
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
     use std::io::{Read, Write};

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     model::{
         ExchangeId, Side, Timestamp,
-        rows::{ConnectionRow, ExchangeRow, FlagRow, Row},
+        rows::{ConnectionRow, ExchangeRow, FlagRow, Row, SocketRow},
         trace::{Fact, TraceEvent},
     },
     profile::Refused,
@@ -108,12 +108,39 @@ pub struct RouteTotal {
     pub first: ExchangeId,
 }
 
+/// How long the opened sockets took. Each from an instant that the other side could not have known before.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct SocketTimes {
+    /// From the upgrade request's first byte until the 101 had been written to the client.
+    pub open: Times,
+    /// From the 101's arrival to the server's first frame.
+    pub first_frame_from_server: Times,
+    /// From just before the 101 was written to the client's first frame; a frame that came earlier counts as 0.
+    pub first_frame_from_client: Times,
+}
+
+/// A distribution of times, in nanoseconds; quantiles are within 6 %, the longest is exact.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Times {
+    /// How many.
+    pub count: u64,
+    /// Median.
+    pub p50_ns: Option<u64>,
+    /// 99th percentile.
+    pub p99_ns: Option<u64>,
+    /// The longest.
+    pub max_ns: Option<u64>,
+}
+
 /// Counts facts and rows as they pass.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
     refused: Refused,
     totals: Totals,
     routes: BTreeMap<Route, Figures>,
+    open: Histogram,
+    first_frame_from_server: Histogram,
+    first_frame_from_client: Histogram,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -134,7 +161,14 @@ struct Figures {
 
 impl Tally {
     pub(super) fn new(refused: Refused) -> Self {
-        Self { refused, totals: Totals::default(), routes: BTreeMap::new() }
+        Self {
+            refused,
+            totals: Totals::default(),
+            routes: BTreeMap::new(),
+            open: Histogram::default(),
+            first_frame_from_server: Histogram::default(),
+            first_frame_from_client: Histogram::default(),
+        }
     }
 
     pub(super) fn totals(&self) -> &Totals {
@@ -191,6 +225,25 @@ impl Tally {
         routes
     }
 
+    pub(super) fn sockets(&self) -> SocketTimes {
+        SocketTimes {
+            open: self.open.times(),
+            first_frame_from_server: self.first_frame_from_server.times(),
+            first_frame_from_client: self.first_frame_from_client.times(),
+        }
+    }
+
+    fn socket(&mut self, socket: &SocketRow, asked: Timestamp) {
+        let add = |histogram: &mut Histogram, from: Option<Timestamp>, to: Option<Timestamp>| {
+            if let (Some(from), Some(to)) = (from, to) {
+                histogram.add(to.0.saturating_sub(from.0));
+            }
+        };
+        add(&mut self.open, Some(asked), socket.client_open_written_ns);
+        add(&mut self.first_frame_from_server, socket.server_open_ns, socket.first_frame_from_server_ns);
+        add(&mut self.first_frame_from_client, socket.open_write_begun_ns, socket.first_frame_from_client_ns);
+    }
+
     fn route(&self, route: &Route, figures: &Figures) -> RouteTotal {
         RouteTotal {
             method: route.method.clone(),
@@ -220,8 +273,9 @@ impl Tally {
             }
             None => totals.unanswered += 1,
         }
-        if row.websocket.is_some() {
+        if let Some(socket) = &row.websocket {
             totals.sockets_opened += 1;
+            self.socket(socket, row.request_first_byte_ns);
         } else if asked_for_websocket {
             totals.sockets_refused += 1;
         }
@@ -312,6 +366,10 @@ impl Histogram {
         self.max = self.max.max(value);
     }
 
+    fn times(&self) -> Times {
+        Times { count: self.count, p50_ns: self.quantile(0.5), p99_ns: self.quantile(0.99), max_ns: self.max() }
+    }
+
     fn max(&self) -> Option<u64> {
         (self.count > 0).then_some(self.max)
     }
@@ -347,7 +405,6 @@ impl Histogram {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests")]
 mod tests {
     use super::*;
 

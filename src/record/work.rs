@@ -79,6 +79,18 @@ impl Work {
         self.fold.finish(&mut self.scratch);
         self.take_rows();
         self.end_segment();
+    }
+
+    /// The segments after the last record, up to this one, have no rows.
+    pub(super) fn skip_upto(&mut self, last: u64) {
+        while self.segment < last {
+            self.segment += 1;
+            self.end_segment();
+        }
+    }
+
+    /// Nothing more comes.
+    pub(super) fn close(&mut self) {
         self.sealing.close();
     }
 

@@ -32,7 +32,8 @@ pub(super) struct Writer {
     pub(super) segments: SegmentWriter,
     pub(super) queue: Arc<Queue>,
     pub(super) progress: Arc<Progress>,
-    pub(super) flusher: Arc<Flusher>,
+    /// None where nothing is to be brought to the disk before the end.
+    pub(super) flusher: Option<Arc<Flusher>>,
     pub(super) index: Arc<Index>,
     pub(super) clock: Clock,
     pub(super) on_error: OnRecordError,
@@ -57,7 +58,7 @@ impl Writer {
                 Err(error) => self.fail(complete_until, &error),
             }
             self.progress.publish(self.segments.position());
-            self.flusher.sealed(self.segments.take_sealed());
+            self.hand_over(taken_at);
             self.queue.done(batch.len());
             batch.clear();
             if let Some(by_ns) = steps.check(taken_at, || self.clock.wall_drift_ns()) {
@@ -71,6 +72,19 @@ impl Writer {
         }
         self.progress.publish(self.segments.position());
         self.progress.end();
+    }
+
+    /// Lets the flusher wait for the disk.
+    fn hand_over(&mut self, now: Timestamp) {
+        match self.segments.unsynced_if_due(now) {
+            Ok(Some(unsynced)) => {
+                if let Some(flusher) = &self.flusher {
+                    flusher.give(unsynced);
+                }
+            }
+            Ok(None) => {}
+            Err(error) => tracing::warn!("what is recorded cannot be brought to the disk now: {error}"),
+        }
     }
 
     fn fail(&mut self, complete_until: Timestamp, error: &Error) {

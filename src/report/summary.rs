@@ -4,7 +4,7 @@
 use std::fmt::Write as _;
 
 use super::{bytes, count, millis, percent};
-use crate::record::{RouteTotal, RuleTotal, Summary, Totals};
+use crate::record::{RouteTotal, RuleTotal, SocketTimes, Summary, Times, Totals};
 
 /// Which capture it is about.
 #[derive(Clone, Copy, Debug)]
@@ -64,6 +64,7 @@ pub fn text(summary: &Summary, subject: Subject<'_>) -> String {
     overview(&mut text, totals);
     observer(&mut text, summary);
     routes(&mut text, &summary.routes);
+    sockets(&mut text, &summary.sockets);
     flags(&mut text, totals);
     next(&mut text, summary, subject);
     text
@@ -123,7 +124,8 @@ fn routes(text: &mut String, routes: &[RouteTotal]) {
     if routes.is_empty() {
         return;
     }
-    let _ = writeln!(text, "\n{:<37}{:>7}{:>9}{:>9}{:>9}  {}", "request", "status", "count", "p50", "p99", "first");
+    let [name, status, number, p50, p99] = ["request", "status", "count", "p50", "p99"];
+    let _ = writeln!(text, "\n{name:<37}{status:>7}{number:>9}{p50:>9}{p99:>9}  first");
     // What was refused comes first: it is what people look for.
     let (bad, good): (Vec<_>, Vec<_>) = routes.iter().partition(|route| is_bad(route));
     for route in bad.into_iter().chain(good).take(LISTED) {
@@ -159,6 +161,24 @@ fn routes(text: &mut String, routes: &[RouteTotal]) {
     }
     if !legend.is_empty() {
         let _ = writeln!(text, "{:>80}", legend.join(", "));
+    }
+}
+
+fn sockets(text: &mut String, sockets: &SocketTimes) {
+    let lines = [
+        ("open: request to 101 passed on", sockets.open),
+        ("first frame from the server after 101", sockets.first_frame_from_server),
+        ("first frame from the client after 101", sockets.first_frame_from_client),
+    ];
+    for (index, (name, Times { count: number, p50_ns, p99_ns, .. })) in
+        lines.into_iter().filter(|(_, times)| times.count > 0).enumerate()
+    {
+        if index == 0 {
+            let [name, number, p50, p99] = ["sockets", "count", "p50", "p99"];
+            let _ = writeln!(text, "\n{name:<44}{number:>9}{p50:>9}{p99:>9}");
+        }
+        let time = |nanos: Option<u64>| nanos.map_or_else(|| "-".to_owned(), millis);
+        let _ = writeln!(text, "{name:<44}{:>9}{:>9}{:>9}", count(number), time(p50_ns), time(p99_ns));
     }
 }
 

@@ -32,7 +32,7 @@ use crate::{
         trace::ByteRange,
         websocket::{Frame, opcode},
     },
-    profile::{Confidence, Gate, Metadata, Profile},
+    profile::{Confidence, Gate, Metadata, Profile, Window},
 };
 
 use super::{
@@ -72,10 +72,18 @@ pub(super) fn is_member(rule: &RuleInfo) -> bool {
 /// The rules of those ids, at work together.
 pub(super) fn build(options: &Options, on: &[&str]) -> Box<dyn Rule> {
     let members: Vec<_> = MEMBERS.iter().copied().filter(|member| on.contains(&member.info.id)).collect();
-    let gate = options.profile.as_ref().map(|profile| profile.gate.clone()).unwrap_or_default();
+    let passes = |gate: &Gate| matches!(gate, Gate::FirstServerFrame | Gate::Frame(_));
+    let gates = options.profile.iter().flat_map(|profile| {
+        profile.routes.iter().filter_map(|route| route.gate.as_ref()).chain(std::iter::once(&profile.gate))
+    });
+    let mut kinds: Vec<Gate> = Vec::new();
+    for gate in gates.filter(|gate| passes(gate)) {
+        if !kinds.contains(gate) {
+            kinds.push(gate.clone());
+        }
+    }
     Box::new(Order {
-        has_gate: matches!(gate, Gate::FirstServerFrame | Gate::Frame(_)),
-        gate,
+        kinds,
         profile: options.profile.clone(),
         metadata: options.metadata.clone(),
         header: options.identity_headers.first().cloned().unwrap_or_else(|| "X-JM-Thread".to_owned()),
@@ -106,7 +114,8 @@ pub(super) struct Case<'a> {
     pub(super) sure: bool,
     /// Whether it is a message on the socket itself.
     pub(super) message: bool,
-    pub(super) profile: Option<&'a Profile>,
+    /// When it is in time.
+    pub(super) window: Option<&'a Window>,
 }
 
 /// See the module.
@@ -146,8 +155,8 @@ struct Order {
     members: Vec<&'static Member>,
     metadata: Metadata,
     profile: Option<Arc<Profile>>,
-    gate: Gate,
-    has_gate: bool,
+    /// The profile's gates that pass here, its own and its routes'.
+    kinds: Vec<Gate>,
     header: String,
     sessions: BTreeMap<SessionId, Watch>,
     /// Of each open socket, where there is a gate.
@@ -163,8 +172,15 @@ struct Watch {
 
 #[derive(Default)]
 struct AtGate {
-    opened: Option<Opened>,
+    /// The frames that opened it, by kind of gate.
+    opened: Vec<(usize, Opened)>,
     waiting: Vec<(Item, SessionSocket, Standing)>,
+}
+
+impl AtGate {
+    fn opened(&self, kind: usize) -> Option<Opened> {
+        self.opened.iter().find(|(known, _)| *known == kind).map(|(_, opened)| *opened)
+    }
 }
 
 /// A request or message that may be metadata.
@@ -179,6 +195,9 @@ struct Item {
     done: bool,
     /// The open socket on which it seems in order.
     on: Option<ExchangeId>,
+    /// Its gate, where it has one that passes here.
+    gate: Option<usize>,
+    window: Option<Window>,
 }
 
 /// Whose an item is, and how well that is known.
@@ -216,6 +235,17 @@ impl Order {
         if !self.may_be_metadata(exchange) || exchange.borne.clash.is_some_and(|clash| clash.is_mismatch()) {
             return;
         }
+        let (mut gate, mut window) = (None, None);
+        if let Some(profile) = self.profile.as_deref() {
+            let route = profile.route(exchange.request.method(), exchange.path());
+            let own = profile.gate_of(route);
+            // What it has to wait for does not pass here: nothing can be said of its order.
+            if matches!(own, Gate::NotObservable { .. }) {
+                return;
+            }
+            gate = self.kinds.iter().position(|kind| kind == own);
+            window = profile.window_of(route).cloned();
+        }
         let item = Item {
             subject: Subject::Exchange(exchange.id),
             label: format!("{} {}", words::method(exchange), words::path(exchange)).into(),
@@ -225,6 +255,8 @@ impl Order {
             answered: None,
             done: false,
             on: None,
+            gate,
+            window,
         };
         let watch = self.sessions.entry(session.id).or_default();
         while watch.waiting.len() >= WAITING || watch.waiting.front().is_some_and(|item| item.is_stale(now)) {
@@ -288,7 +320,7 @@ impl Order {
         let doubt = Doubt::of(&item, session, relation, &self.header).text();
         let standing = Standing { session: Some(session.id), doubt };
         self.judge(&item, relation, &standing, raise);
-        if let (Relation::On(socket), true) = (relation, self.has_gate) {
+        if let (Relation::On(socket), Some(_)) = (relation, item.gate) {
             self.at_gate(item.clone(), socket.clone(), standing, raise);
         }
         waits.then_some(item)
@@ -302,7 +334,7 @@ impl Order {
             named: message || self.is_named(),
             sure: standing.doubt.is_none(),
             message,
-            profile: self.profile.as_deref(),
+            window: item.window.as_ref(),
         };
         for member in &self.members {
             let Some(hit) = (member.judge)(&case) else { continue };
@@ -328,8 +360,8 @@ impl Order {
         {
             return;
         }
-        let Some(gate) = self.gates.get_mut(&socket.exchange) else { return };
-        match gate.opened {
+        let (Some(gate), Some(kind)) = (self.gates.get_mut(&socket.exchange), item.gate) else { return };
+        match gate.opened(kind) {
             Some(opened) => self.judge(&item, Relation::AtGate(&socket, Some(&opened)), &standing, raise),
             None if gate.waiting.len() < AT_GATE => gate.waiting.push((item, socket, standing)),
             None => {}
@@ -337,8 +369,10 @@ impl Order {
     }
 
     fn frame(&mut self, exchange: &Exchange, frame: &Frame, raise: &mut dyn FnMut(Flag)) {
-        if frame.from == Side::Server && matches!(self.gate, Gate::FirstServerFrame) {
-            self.gate_opens(exchange, frame, raise);
+        if frame.from == Side::Server
+            && let Some(kind) = self.kinds.iter().position(|kind| matches!(kind, Gate::FirstServerFrame))
+        {
+            self.gate_opens(kind, exchange, frame, raise);
         }
     }
 
@@ -352,15 +386,22 @@ impl Order {
     ) {
         let Some(profile) = self.profile.clone() else { return };
         let text = || payload.whole().and_then(|text| std::str::from_utf8(text).ok());
-        match (frame.from, &self.gate, &profile.metadata_frame) {
-            (Side::Server, Gate::Frame(gate), _) => {
-                let known = self.gates.get(&exchange.id).is_none_or(|gate| gate.opened.is_some());
-                if !known && text().is_some_and(|text| gate.matches(text)) {
-                    self.gate_opens(exchange, frame, raise);
+        match (frame.from, &profile.metadata_frame) {
+            (Side::Server, _) => {
+                for kind in 0..self.kinds.len() {
+                    let shut = self.gates.get(&exchange.id).is_some_and(|gate| gate.opened(kind).is_none());
+                    if let Some(Gate::Frame(gate)) = self.kinds.get(kind)
+                        && shut
+                        && text().is_some_and(|text| gate.matches(text))
+                    {
+                        self.gate_opens(kind, exchange, frame, raise);
+                    }
                 }
             }
-            (Side::Client, _, Some(metadata)) => {
-                if !text().is_some_and(|text| metadata.matches(text)) {
+            (Side::Client, Some(metadata)) => {
+                if !text().is_some_and(|text| metadata.matches(text))
+                    || matches!(profile.gate, Gate::NotObservable { .. })
+                {
                     return;
                 }
                 let Some(socket) = socket_of(exchange) else { return };
@@ -373,10 +414,12 @@ impl Order {
                     answered: None,
                     done: true,
                     on: Some(exchange.id),
+                    gate: self.kinds.iter().position(|kind| *kind == profile.gate),
+                    window: profile.window.clone(),
                 };
                 let standing = Standing { session: session.map(|session| session.id), doubt: None };
                 self.judge(&item, Relation::On(&socket), &standing, raise);
-                if self.has_gate {
+                if item.gate.is_some() {
                     self.at_gate(item, socket, standing, raise);
                 }
             }
@@ -384,14 +427,17 @@ impl Order {
         }
     }
 
-    fn gate_opens(&mut self, exchange: &Exchange, frame: &Frame, raise: &mut dyn FnMut(Flag)) {
+    fn gate_opens(&mut self, kind: usize, exchange: &Exchange, frame: &Frame, raise: &mut dyn FnMut(Flag)) {
         let Some(gate) = self.gates.get_mut(&exchange.id) else { return };
-        if gate.opened.is_some() {
+        if gate.opened(kind).is_some() {
             return;
         }
         let opened = Opened { arrived: frame.first_byte, written: frame.written, frame: (frame.id, frame.range) };
-        gate.opened = Some(opened);
-        for (item, socket, standing) in std::mem::take(&mut gate.waiting) {
+        gate.opened.push((kind, opened));
+        let (through, waiting) = std::mem::take(&mut gate.waiting).into_iter().partition(|w| w.0.gate == Some(kind));
+        gate.waiting = waiting;
+        let through: Vec<(Item, SessionSocket, Standing)> = through;
+        for (item, socket, standing) in through {
             self.judge(&item, Relation::AtGate(&socket, Some(&opened)), &standing, raise);
         }
     }
@@ -415,7 +461,7 @@ impl Rule for Order {
                 self.decide_all(session, false, raise);
             }
             (What::Open(exchange), session) => {
-                if self.has_gate {
+                if !self.kinds.is_empty() {
                     self.gates.entry(exchange.id).or_default();
                 }
                 if let Some(session) = session {
@@ -437,7 +483,7 @@ impl Rule for Order {
                 }
             }
             (What::Exchange(exchange, _), Some(session)) => self.done(exchange, session, raise),
-            (What::Frame(exchange, frame, _), _) if self.has_gate => self.frame(exchange, frame, raise),
+            (What::Frame(exchange, frame, _), _) if !self.kinds.is_empty() => self.frame(exchange, frame, raise),
             (What::Message(exchange, frame, payload), session) if frame.opcode <= opcode::TEXT => {
                 self.message(exchange, frame, payload, session, raise);
             }

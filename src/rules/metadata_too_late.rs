@@ -28,7 +28,7 @@ pub(super) const MEMBER: Member = Member { info: &INFO, judge };
 
 fn judge(case: &Case<'_>) -> Option<Hit> {
     let Relation::On(socket) = case.relation else { return None };
-    let window = case.profile?.window.as_ref()?;
+    let window = case.window?;
     let (most, open) = (window.max?, socket.client_open_written?);
     if case.first_byte <= open.after(most) {
         return None;

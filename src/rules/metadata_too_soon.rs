@@ -29,7 +29,7 @@ pub(super) const MEMBER: Member = Member { info: &INFO, judge };
 
 fn judge(case: &Case<'_>) -> Option<Hit> {
     let Relation::On(socket) = case.relation else { return None };
-    let window = case.profile?.window.as_ref()?;
+    let window = case.window?;
     let (least, open) = (window.min?, socket.client_open_written?);
     // What came before OPEN is another rule's.
     let begun = socket.open_write_begun.unwrap_or(open);

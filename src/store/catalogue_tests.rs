@@ -1,3 +1,4 @@
+//! Tests of the catalogue.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use super::*;

@@ -1,3 +1,4 @@
+//! Tests of the bytes of records.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use proptest::prelude::*;

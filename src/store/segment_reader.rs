@@ -180,27 +180,41 @@ impl SegmentReader {
             return Ok(true);
         }
         let number = match self.at.segment {
-            0 => match self.dir.segments()?.first() {
-                Some(first) => *first,
+            0 => match self.first()? {
+                Some(first) => first,
                 None => return Ok(false),
             },
             number => number,
         };
-        match OpenSegment::open(&self.dir, number, self.at.offset, on_damage)? {
-            Some((segment, damage)) => {
-                self.damage.extend(damage);
-                self.sealed_upto = self.sealed_upto.max(number - 1);
-                self.segment = Some(segment);
-                Ok(true)
+        let mut found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage)?;
+        if found.is_none() {
+            // Not begun yet, or taken by retention, which takes the ones before it first.
+            if number > 1 && self.dir.segment_path(number - 1).exists() {
+                return Ok(false);
             }
-            // Retention may have taken it; then the next one that is there takes its place.
-            None => match self.dir.segments()?.into_iter().find(|there| *there > number) {
-                Some(next) => {
-                    self.at = Position { segment: next, offset: 0 };
-                    self.enter_with(on_damage)
-                }
-                None => Ok(false),
-            },
+            let Some(next) = self.dir.segments()?.into_iter().find(|there| *there > number) else { return Ok(false) };
+            // It may have been begun, and others after it, since it was looked for. Now that a later one is known to be
+            // there, it is there or gone.
+            found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage)?;
+            if found.is_none() {
+                self.at = Position { segment: next, offset: 0 };
+                return self.enter_with(on_damage);
+            }
+        }
+        let Some((segment, damage)) = found else { return Ok(false) };
+        self.damage.extend(damage);
+        self.sealed_upto = self.sealed_upto.max(number - 1);
+        self.segment = Some(segment);
+        Ok(true)
+    }
+
+    /// The first segment that is there. Listed twice where it is not number 1: a folder that changes while it is listed
+    /// may show a new file but not the one that was made before it.
+    fn first(&self) -> Result<Option<u64>, Error> {
+        match self.dir.segments()?.first() {
+            None => Ok(None),
+            Some(1) => Ok(Some(1)),
+            Some(_) => Ok(self.dir.segments()?.first().copied()),
         }
     }
 

@@ -1,3 +1,4 @@
+//! Tests of reading segments: while they grow, across them, damaged.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 #![allow(clippy::single_range_in_vec_init, reason = "what is missing is a list of ranges, here of one")]
 

@@ -192,11 +192,6 @@ impl SegmentWriter {
         Ok(Unsynced { files, folder })
     }
 
-    /// The files of segments that were sealed since the last call or sync: for whoever syncs them on another thread.
-    pub fn take_sealed(&mut self) -> Vec<(PathBuf, File)> {
-        std::mem::take(&mut self.unsynced)
-    }
-
     /// Where the next record will stand (if it is not too large for the segment), and what is before is on disk.
     pub fn position(&self) -> Position {
         match &self.segment {

@@ -1,3 +1,4 @@
+//! Tests of the tables: what is written reads back.
 #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
 use proptest::{collection::vec, option::of, prelude::*};

@@ -9,7 +9,7 @@
     reason = "tests"
 )]
 
-use std::time::Duration;
+use std::{collections::HashSet, time::Duration};
 
 use firstframe::{
     model::{
@@ -18,6 +18,7 @@ use firstframe::{
     },
     proxy::{Options, Proxy},
 };
+use rustls::HandshakeKind;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,
@@ -371,6 +372,51 @@ async fn the_application_protocol_is_the_one_that_the_server_chooses() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_client_that_comes_again_resumes_its_session_and_keys_of_both_legs_are_logged() {
+    let (listener, address) = origin().await;
+    let dir = tempfile::tempdir().unwrap();
+    let key_log = dir.path().join("keys");
+    let rig = Rig::start(Options { key_log: Some(key_log.clone()), ..options_for(address) }).await;
+    let (config, served) = (rig.client_config(&[]), server_config(&[]));
+    for kind in [HandshakeKind::Full, HandshakeKind::Resumed] {
+        let tunnel = rig.tunnel("api.test:443").await;
+        let (client, server) =
+            tokio::join!(rig.tls_with(config.clone(), tunnel), accept_with(&listener, served.clone()));
+        let (mut client, mut server) = (client.unwrap(), server.unwrap());
+        // The tickets come with the first bytes.
+        server.write_all(b"hello").await.unwrap();
+        server.flush().await.unwrap();
+        read_exact(&mut client, 5).await;
+        assert_eq!(client.get_ref().1.handshake_kind(), Some(kind));
+        assert_eq!(server.get_ref().1.handshake_kind(), Some(kind), "and we resume the server's");
+    }
+    assert_eq!(rig.authority.leaves_minted(), 1);
+    let log = std::fs::read_to_string(key_log).unwrap();
+    let randoms: HashSet<_> =
+        log.lines().filter_map(|line| line.strip_prefix("CLIENT_TRAFFIC_SECRET_0 ")?.split(' ').next()).collect();
+    assert_eq!(randoms.len(), 4, "two connections of two legs: {log}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_recorder_without_room_slows_the_traffic_and_the_trace_says_so() {
+    const BYTES: usize = 8 << 20;
+    let (listener, address) = origin().await;
+    let recording = firstframe::record::Options { queue_bytes: 16 << 10, ..Default::default() };
+    let rig = Rig::start_recording(options_for(address), recording).await;
+    let (mut client, mut server) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
+    let sending = tokio::spawn(async move {
+        server.write_all(&vec![7; BYTES]).await.unwrap();
+        server
+    });
+    assert_eq!(read_exact(&mut client, BYTES).await, vec![7; BYTES]);
+    drop((client, sending.await.unwrap()));
+    let facts = rig.closed(1).await;
+    assert_eq!(bytes_of(&facts, Side::Server).len(), BYTES, "nothing is lost");
+    let stalled = facts.iter().filter(|f| matches!(f, Fact::Stalled(s) if s.from == Side::Server && s.waited_ns > 0));
+    assert!(stalled.count() > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_client_hello_may_come_byte_by_byte() {
     let (listener, address) = origin().await;
     let rig = Rig::start(options_for(address)).await;
@@ -529,11 +575,14 @@ async fn a_client_that_says_nothing_is_closed_by_us_in_time() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_stop_drains_and_then_cuts_off() {
     let (listener, address) = origin().await;
-    let rig = Rig::start(Options { drain: Duration::from_millis(300), ..options_for(address) }).await;
+    let mut rig = Rig::start(Options { drain: Duration::from_millis(300), ..options_for(address) }).await;
     let (mut leaving, mut first) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
     let (mut staying, _second) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
     let (address, open) = (rig.address, std::sync::Arc::clone(&rig.open));
-    let stopping = tokio::spawn(rig.stop());
+    let stopping = tokio::spawn(async move {
+        rig.stop().await;
+        rig
+    });
     soon("the listener's end", async {
         while TcpStream::connect(address).await.is_ok() {
             tokio::time::sleep(Duration::from_millis(1)).await;
@@ -543,10 +592,10 @@ async fn a_stop_drains_and_then_cuts_off() {
     leaving.write_all(b"last words").await.unwrap();
     assert_eq!(read_exact(&mut first, 10).await, b"last words");
     drop((leaving, first));
-    let tap = stopping.await.unwrap();
+    let rig = stopping.await.unwrap();
     assert_eq!(read_all(&mut staying).await, b"");
-    assert_eq!(closed_of(&facts(&tap, ConnectionId(1))).by, Closer::Client);
-    let cut = closed_of(&facts(&tap, ConnectionId(2)));
+    assert_eq!(closed_of(&rig.closed(1).await).by, Closer::Client);
+    let cut = closed_of(&rig.closed(2).await);
     assert_eq!((cut.by, cut.error.as_deref()), (Closer::Proxy, Some("the proxy was stopped")));
     assert_eq!(open(), 0);
 }
@@ -554,7 +603,7 @@ async fn a_stop_drains_and_then_cuts_off() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_port_in_use_and_two_modes_on_one_port_are_told() {
     let (_listener, address) = origin().await;
-    let rig = Rig::start(options_for(address)).await;
+    let mut rig = Rig::start(options_for(address)).await;
     let bind = |options| match Proxy::bind(options, rig.tap.clone(), rig.authority.clone()) {
         Ok(_) => panic!("it was bound"),
         Err(error) => error.to_string(),
@@ -562,7 +611,7 @@ async fn a_port_in_use_and_two_modes_on_one_port_are_told() {
     let taken = bind(Options { listen_port: address.port(), ..Options::default() });
     assert!(taken.contains(&address.to_string()) && taken.contains("--listen-port 0"), "{taken}");
     let free = rig.address.port();
-    drop(rig.stop().await);
+    rig.stop().await;
     let rig = Rig::start(options_for(address)).await;
     let bind = |options| Proxy::bind(options, rig.tap.clone(), rig.authority.clone()).err().unwrap().to_string();
     let modes = vec!["forward".parse().unwrap(), format!("reverse:https://api.test@{free}").parse().unwrap()];

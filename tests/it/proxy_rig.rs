@@ -10,21 +10,27 @@
 )]
 
 use std::{
+    collections::HashMap,
     net::SocketAddr,
-    sync::{Arc, LazyLock},
+    sync::{Arc, LazyLock, Mutex},
     time::Duration,
 };
 
 use firstframe::{
     ca::Authority,
     clock::Clock,
+    inspect,
     model::{
         ConnectionId, Side,
-        trace::{Closed, Fact, RewriteKind},
+        rows::Position,
+        trace::{Chunk, Closed, Fact, RewriteKind},
     },
+    profile::Profile,
     proxy::{Options, Proxy},
-    record::Tap,
+    record::{self, Inspection, Recorder, Tap},
+    rules,
     shutdown::{self, Trigger},
+    store::{CaptureDir, CaptureMeta, SegmentReader},
 };
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use rustls::{
@@ -57,9 +63,17 @@ pub(crate) struct Rig {
     pub(crate) tap: Tap,
     pub(crate) authority: Arc<Authority>,
     pub(crate) open: Arc<dyn Fn() -> usize + Send + Sync>,
+    trace: Mutex<Recorded>,
     trigger: Trigger,
-    running: JoinHandle<()>,
+    running: Option<JoinHandle<()>>,
+    _recorder: Recorder,
     _dir: TempDir,
+}
+
+/// What the recorder has written so far.
+struct Recorded {
+    reader: SegmentReader,
+    facts: HashMap<ConnectionId, Vec<Fact<'static>>>,
 }
 
 /// `api.test:443` leads to `origin`, whose CA is trusted.
@@ -77,22 +91,46 @@ pub(crate) fn options_for(origin: SocketAddr) -> Options {
 
 impl Rig {
     pub(crate) async fn start(options: Options) -> Self {
+        Self::start_recording(options, record::Options::default()).await
+    }
+
+    pub(crate) async fn start_recording(options: Options, recording: record::Options) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let authority = Arc::new(Authority::open_or_create(dir.path()).unwrap());
-        let tap = Tap::collecting(Clock::start());
+        let clock = Clock::start();
+        let meta = CaptureMeta::new(clock.anchor(), serde_json::Value::Null, None);
+        let capture = CaptureDir::create(dir.path(), Some("test"), meta).unwrap();
+        let reader = SegmentReader::open(&capture, Position::default());
+        let inspection = Inspection {
+            inspector: inspect::Options::default(),
+            rules: rules::Options::default(),
+            refused: Profile::named("generic").unwrap().refused,
+        };
+        let (tap, recorder) = Recorder::start(capture, clock, recording, inspection).unwrap();
         let proxy = Proxy::bind(options, tap.clone(), Arc::clone(&authority)).unwrap();
         let addresses: Vec<_> = proxy.addresses().iter().map(|listening| listening.address).collect();
         let open = Arc::new(proxy.open_connections());
         let (trigger, shutdown) = shutdown::channel();
         let running = tokio::spawn(proxy.run(shutdown));
-        Self { address: addresses[0], addresses, tap, authority, open, trigger, running, _dir: dir }
+        let trace = Mutex::new(Recorded { reader: reader.unwrap(), facts: HashMap::new() });
+        Self {
+            address: addresses[0],
+            addresses,
+            tap,
+            authority,
+            open,
+            trace,
+            trigger,
+            running: Some(running),
+            _recorder: recorder,
+            _dir: dir,
+        }
     }
 
     /// Stops it, and waits until it has.
-    pub(crate) async fn stop(self) -> Tap {
+    pub(crate) async fn stop(&mut self) {
         self.trigger.stop();
-        soon("the stop", self.running).await.unwrap();
-        self.tap
+        soon("the stop", self.running.take().unwrap()).await.unwrap();
     }
 
     /// A connection to the proxy.
@@ -122,18 +160,35 @@ impl Rig {
 
     /// TLS with a client that trusts our CA.
     pub(crate) async fn tls_over(&self, stream: TcpStream, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+        self.tls_with(self.client_config(alpn), stream).await
+    }
+
+    pub(crate) fn client_config(&self, alpn: &[&str]) -> Arc<ClientConfig> {
         let mut roots = RootCertStore::empty();
         roots.add(self.authority.certificate_der().clone()).unwrap();
         let mut config = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
         config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-        let connector = TlsConnector::from(Arc::new(config));
+        Arc::new(config)
+    }
+
+    pub(crate) async fn tls_with(
+        &self,
+        config: Arc<ClientConfig>,
+        stream: TcpStream,
+    ) -> std::io::Result<TlsStream<TcpStream>> {
+        let connector = TlsConnector::from(config);
         let name = ServerName::try_from("api.test").unwrap();
         soon("the handshake", connector.connect(name, stream)).await.map(TlsStream::from)
     }
 
     /// The facts of a connection so far.
     pub(crate) fn facts(&self, connection: ConnectionId) -> Vec<Fact<'static>> {
-        facts(&self.tap, connection)
+        let mut trace = self.trace.lock().unwrap();
+        let Recorded { reader, facts } = &mut *trace;
+        while let Some((_, event)) = reader.next().unwrap() {
+            facts.entry(event.connection).or_default().push(kept(event.fact));
+        }
+        facts.get(&connection).cloned().unwrap_or_default()
     }
 
     /// The facts of a connection, once it is closed.
@@ -152,9 +207,27 @@ impl Rig {
     }
 }
 
-/// The facts of a connection so far.
-pub(crate) fn facts(tap: &Tap, connection: ConnectionId) -> Vec<Fact<'static>> {
-    tap.collected().into_iter().filter(|(id, _)| *id == connection).map(|(_, fact)| fact).collect()
+/// A fact that outlives the reader's buffer: tests are short.
+fn kept(fact: Fact<'_>) -> Fact<'static> {
+    let kept = |bytes: &[u8]| -> &'static [u8] { Box::leak(Box::from(bytes)) };
+    match fact {
+        Fact::Data(chunk) => Fact::Data(Chunk { bytes: kept(chunk.bytes), ..chunk }),
+        Fact::Connect(fact, bytes) => Fact::Connect(fact, kept(bytes)),
+        Fact::Rewritten(fact, bytes) => Fact::Rewritten(fact, kept(bytes)),
+        Fact::ProxyMade(fact, bytes) => Fact::ProxyMade(fact, kept(bytes)),
+        Fact::Opened(fact) => Fact::Opened(fact),
+        Fact::Dialed(fact) => Fact::Dialed(fact),
+        Fact::Tls(fact) => Fact::Tls(fact),
+        Fact::Written(fact) => Fact::Written(fact),
+        Fact::SteppedAside(fact) => Fact::SteppedAside(fact),
+        Fact::Ended(fact) => Fact::Ended(fact),
+        Fact::Closed(fact) => Fact::Closed(fact),
+        Fact::ServerRtt(fact) => Fact::ServerRtt(fact),
+        Fact::Stalled(fact) => Fact::Stalled(fact),
+        Fact::Gap(fact) => Fact::Gap(fact),
+        Fact::ClockStep(fact) => Fact::ClockStep(fact),
+        Fact::Dropped(fact) => Fact::Dropped(fact),
+    }
 }
 
 /// The recorded bytes of one side; they must be without holes.
@@ -246,13 +319,24 @@ pub(crate) async fn accept(listener: &TcpListener) -> TcpStream {
 
 /// Accepts a TLS connection as `api.test`.
 pub(crate) async fn accept_tls(listener: &TcpListener, alpn: &[&str]) -> std::io::Result<TlsStream<TcpStream>> {
+    accept_with(listener, server_config(alpn)).await
+}
+
+pub(crate) async fn accept_with(
+    listener: &TcpListener,
+    config: Arc<ServerConfig>,
+) -> std::io::Result<TlsStream<TcpStream>> {
     let stream = accept(listener).await;
+    soon("the origin's handshake", TlsAcceptor::from(config).accept(stream)).await.map(TlsStream::from)
+}
+
+pub(crate) fn server_config(alpn: &[&str]) -> Arc<ServerConfig> {
     let mut config = ServerConfig::builder()
         .with_no_client_auth()
         .with_single_cert(vec![TEST_CA.leaf.clone()], TEST_CA.key.clone_key())
         .unwrap();
     config.alpn_protocols = alpn.iter().map(|protocol| protocol.as_bytes().to_vec()).collect();
-    soon("the origin's handshake", TlsAcceptor::from(Arc::new(config)).accept(stream)).await.map(TlsStream::from)
+    Arc::new(config)
 }
 
 /// The CA of the origins.

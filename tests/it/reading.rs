@@ -48,6 +48,8 @@ fn write(captures: &Path, segment_bytes: u64, sealed: bool) -> PathBuf {
         scenario::play(script);
         if sealed {
             scenario::end(script);
+        } else {
+            script.say_unwritten(1, Side::Server, &scenario::unmasked(1, b"last words"));
         }
     });
     if sealed {
@@ -371,6 +373,8 @@ fn a_killed_capture_reads_like_a_finished_one_and_is_not_written_to() {
     assert_eq!(connections[2]["closed_by"], "proxy");
     assert_eq!(raw(&capture, "x1", Part::Response).0, SWITCHING.as_bytes());
     assert!(page(&capture, "c1", 80).contains("not yet"));
+    let last = all_json(&capture, Kind::Frames).pop().unwrap();
+    assert_eq!((&last["text"], &last["written_ns"]), (&Value::from("last words"), &Value::Null));
     assert_eq!(files(&path), before, "reading writes nothing");
 }
 

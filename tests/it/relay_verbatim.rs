@@ -9,7 +9,10 @@
     reason = "tests"
 )]
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+    time::Duration,
+};
 
 use firstframe::model::{
     ConnectionId, Side,
@@ -208,8 +211,7 @@ async fn play(mut peer: Peer, chunks: &[Vec<u8>], size: usize, ends: Option<Endi
     (got, seen)
 }
 
-async fn run(rig: &Rig, listener: &TcpListener, script: Script) {
-    let before = rig.tap.collected().iter().map(|(id, _)| id.0).max().unwrap_or(0);
+async fn run(rig: &Rig, listener: &TcpListener, id: u64, script: Script) {
     let (client, server) = pair(rig, listener, script.tls).await;
     let (sent, answered) = (script.client.concat(), script.server.concat());
     let ends = |side| (script.first == side).then_some(script.end);
@@ -217,7 +219,7 @@ async fn run(rig: &Rig, listener: &TcpListener, script: Script) {
         play(client, &script.client, script.client_reads, ends(Side::Client), answered.len()),
         play(server, &script.server, script.server_reads, ends(Side::Server), sent.len()),
     );
-    let facts = rig.closed(before + 1).await;
+    let facts = rig.closed(id).await;
     let expected = match script.end {
         Ending::CloseNotify => Seen::CloseNotify,
         Ending::Rst => Seen::Rst,
@@ -277,8 +279,9 @@ fn arbitrary_bytes_cuts_and_ends_come_out_as_they_went_in() {
     });
     let mut runner =
         TestRunner::new(Config { cases, max_shrink_iters: 200, failure_persistence: None, ..Config::default() });
+    let ids = AtomicU64::new(1);
     let result = runner.run(&script(), |script| {
-        runtime.block_on(run(&rig, &listener, script));
+        runtime.block_on(run(&rig, &listener, ids.fetch_add(1, Relaxed), script));
         Ok(())
     });
     if let Err(error) = result {

@@ -46,7 +46,7 @@ pub fn page(details: &ExchangeDetails, anchor: WallAnchor, look: Look) -> String
     if let Some(socket) = &row.websocket {
         open_instants(&mut page, row, socket);
     }
-    head::message(&mut page, "Request head as the client sent it", request, Some(row.request_body_bytes));
+    head::message(&mut page, "Request as the client sent it", request, Some(row.request_body_bytes));
     if !row.rewritten.is_empty() {
         page.section("Changed on the way (--raw request-sent gives what the server got)");
         for change in &row.rewritten {
@@ -54,7 +54,7 @@ pub fn page(details: &ExchangeDetails, anchor: WallAnchor, look: Look) -> String
         }
     }
     if row.status.is_some() {
-        head::message(&mut page, "Response head", response, row.response_body_bytes);
+        head::message(&mut page, "Response", response, row.response_body_bytes);
     }
     if let Some(socket) = &row.websocket {
         page.section("Frames");

@@ -11,7 +11,10 @@ pub(super) const KEYS: &[Key] = &[
         allowed: "a path",
         option: Some("--captures"),
         environment: Some("FIRSTFRAME_CAPTURES"),
-        set: |s, v| Ok(s.captures = v.path()?),
+        set: |s, v| {
+            s.captures = v.path()?;
+            Ok(())
+        },
         show: |s| json!(s.captures),
         ..PLAIN
     },
@@ -39,7 +42,10 @@ pub(super) const KEYS: &[Key] = &[
         allowed: "a built-in profile's name, or the path of a TOML file",
         option: Some("--profile"),
         environment: Some("FIRSTFRAME_PROFILE"),
-        set: |s, v| Ok(s.profile = v.text()?),
+        set: |s, v| {
+            s.profile = v.text()?;
+            Ok(())
+        },
         show: |s| json!(s.profile),
         ..PLAIN
     },
@@ -49,7 +55,10 @@ pub(super) const KEYS: &[Key] = &[
         allowed: "a filter, as `ls --filter` takes it",
         example: "'method=POST path~\"/metadata\"'",
         option: Some("--metadata"),
-        set: |s, v| Ok(s.metadata = Some(v.text()?)),
+        set: |s, v| {
+            s.metadata = Some(v.text()?);
+            Ok(())
+        },
         show: |s| json!(s.metadata),
         ..PLAIN
     },
@@ -60,7 +69,10 @@ pub(super) const KEYS: &[Key] = &[
         example: "\"/etc/firstframe/ca\"",
         option: Some("--ca-dir"),
         environment: Some("FIRSTFRAME_CA_DIR"),
-        set: |s, v| Ok(s.ca_dir = Some(v.path()?)),
+        set: |s, v| {
+            s.ca_dir = Some(v.path()?);
+            Ok(())
+        },
         show: |s| json!(s.ca_dir),
         ..PLAIN
     },
@@ -71,7 +83,10 @@ pub(super) const KEYS: &[Key] = &[
         example: "\"team.redaction-key\"",
         option: Some("--redaction-key"),
         environment: Some("FIRSTFRAME_REDACTION_KEY"),
-        set: |s, v| Ok(s.redaction_key = Some(v.path()?)),
+        set: |s, v| {
+            s.redaction_key = Some(v.path()?);
+            Ok(())
+        },
         show: |s| json!(s.redaction_key),
         ..PLAIN
     },

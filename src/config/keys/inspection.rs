@@ -10,7 +10,10 @@ pub(super) const KEYS: &[Key] = &[
         name: "inspect.identity_headers",
         meaning: "Headers whose value names the virtual user, compared without case; the first one present counts.",
         allowed: NAMES,
-        set: |s, v| Ok(s.inspect.identity_headers = v.texts()?),
+        set: |s, v| {
+            s.inspect.identity_headers = v.texts()?;
+            Ok(())
+        },
         show: |s| json!(s.inspect.identity_headers),
         ..PLAIN
     },
@@ -18,7 +21,10 @@ pub(super) const KEYS: &[Key] = &[
         name: "inspect.session_linger",
         meaning: "How long after its last connection closed a session ends.",
         allowed: DURATION,
-        set: |s, v| Ok(s.inspect.session_linger = v.duration()?),
+        set: |s, v| {
+            s.inspect.session_linger = v.duration()?;
+            Ok(())
+        },
         show: |s| json!(duration_text(s.inspect.session_linger)),
         ..PLAIN
     },
@@ -26,7 +32,10 @@ pub(super) const KEYS: &[Key] = &[
         name: "inspect.body_cap",
         meaning: "How much of one request's body the rules get to see. The evidence always holds all of it.",
         allowed: SIZE,
-        set: |s, v| Ok(s.inspect.body_cap = sized(v, 0, 1 << 30)?),
+        set: |s, v| {
+            s.inspect.body_cap = sized(v, 0, 1 << 30)?;
+            Ok(())
+        },
         show: |s| json!(size_text(s.inspect.body_cap as u64)),
         ..PLAIN
     },
@@ -34,7 +43,10 @@ pub(super) const KEYS: &[Key] = &[
         name: "inspect.bodies_cap",
         meaning: "How much of all bodies together is held in memory at any time.",
         allowed: SIZE,
-        set: |s, v| Ok(s.inspect.bodies_cap = sized(v, 0, 64 << 30)?),
+        set: |s, v| {
+            s.inspect.bodies_cap = sized(v, 0, 64 << 30)?;
+            Ok(())
+        },
         show: |s| json!(size_text(s.inspect.bodies_cap as u64)),
         ..PLAIN
     },
@@ -42,7 +54,10 @@ pub(super) const KEYS: &[Key] = &[
         name: "redact.headers",
         meaning: "Further headers whose whole value is secret, beside the built-in ones (Authorization, Cookie, ...).",
         allowed: NAMES,
-        set: |s, v| Ok(s.redact.headers = v.texts()?),
+        set: |s, v| {
+            s.redact.headers = v.texts()?;
+            Ok(())
+        },
         show: |s| json!(s.redact.headers),
         ..PLAIN
     },
@@ -50,7 +65,10 @@ pub(super) const KEYS: &[Key] = &[
         name: "redact.fields",
         meaning: "Further query parameters, cookies and JSON fields whose value is secret, beside the built-in ones.",
         allowed: "a list of names, such as [\"apiKey\"]",
-        set: |s, v| Ok(s.redact.fields = v.texts()?),
+        set: |s, v| {
+            s.redact.fields = v.texts()?;
+            Ok(())
+        },
         show: |s| json!(s.redact.fields),
         ..PLAIN
     },
@@ -63,7 +81,10 @@ pub(super) const KEYS: &[Key] = &[
             let unknown = ids.iter().find(|id| crate::rules::find(id).is_none());
             match unknown {
                 Some(id) => Err(Refused::Because(crate::rules::UnknownRule(id.clone()).to_string())),
-                None => Ok(s.rules.off = ids),
+                None => {
+                    s.rules.off = ids;
+                    Ok(())
+                }
             }
         },
         show: |s| json!(s.rules.off),

@@ -149,6 +149,7 @@ impl Sessions {
     }
 
     /// All open sessions, with all their sockets, in the order of ids.
+    #[expect(clippy::disallowed_methods, reason = "sorted below")]
     pub(super) fn all(&self) -> Vec<(&Session, &[ExchangeId])> {
         let mut all: Vec<_> = self.open.values().map(|tracked| (&tracked.view, &*tracked.sockets)).collect();
         all.sort_by_key(|(view, _)| view.id);
@@ -294,6 +295,7 @@ impl Sessions {
     }
 
     /// The next session, whether its time is over or not.
+    #[expect(clippy::disallowed_methods, reason = "the least of them is taken")]
     pub(super) fn next_of_all(&mut self, now: Timestamp) -> Option<Ended> {
         let id = self.open.keys().copied().min()?;
         self.end(SessionId(id), now)

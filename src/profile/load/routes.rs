@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{CONFIDENCE, gate, id, pointers, unique, window};
+use super::{gate, id, pointers, unique, window};
 use crate::profile::{
     Confidence, Error, IdShape, ReadFile, Route, Schema, SocketRoute, Speaker, Template,
     read::{Table, Value},
@@ -104,10 +104,8 @@ fn clash(path: &Value<'_>, earlier: &str) -> Error {
 }
 
 fn confidence(table: &Table<'_>) -> Result<Confidence, Error> {
-    table.get("confidence").map_or(Ok(Confidence::default()), |value| {
-        debug_assert!(Confidence::ALL.iter().all(|(word, _)| CONFIDENCE.contains(word)));
-        value.one_of(Confidence::ALL)
-    })
+    let value = table.get("confidence");
+    Ok(value.map(|value| value.one_of(Confidence::ALL)).transpose()?.unwrap_or_default())
 }
 
 fn params(table: &Table<'_>, template: &Template) -> Result<BTreeMap<String, IdShape>, Error> {

@@ -1,7 +1,5 @@
 //! Tests of the framer: under every cut, what goes out and what is told is the same.
 
-#![expect(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
-
 use proptest::prelude::*;
 
 use super::*;
@@ -243,7 +241,6 @@ fn what_was_held_goes_to_the_next_server() {
     assert_eq!(framer.held(), 0);
 }
 
-#[expect(clippy::panic, reason = "tests")]
 fn panic_on(told: &Told<'_>) {
     panic!("{told:?}");
 }

@@ -1,5 +1,5 @@
 //! Tests of the closing summary.
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
 use std::collections::BTreeMap;
 
@@ -33,6 +33,7 @@ fn summary() -> Summary {
     Summary {
         totals: Totals::default(),
         routes: Vec::new(),
+        sockets: SocketTimes::default(),
         complete: true,
         failure: None,
         queue: QueueState::default(),
@@ -74,6 +75,8 @@ fn refused() -> Summary {
         ]),
         ..Totals::default()
     };
+    summary.sockets.open =
+        Times { count: 50, p50_ns: Some(3_210_000), p99_ns: Some(319_000_000), max_ns: Some(320_000_000) };
     summary.routes = vec![
         route("/api/v2/recordings/{id}/metadata", Some(201), 1_200),
         route("/api/v2/conversations/messages/{id}/screenrecordings/metadata", Some(400), 50),
@@ -91,6 +94,9 @@ fn refusals_and_the_worst_flags_come_first() {
     assert!(at("400!") < at("201"), "what was refused is listed first");
     assert!(at("error    metadata-before-open 50x, first x12") < at("hint     content-type-missing 400x, first x3"));
     assert!(at("cannot have seen OPEN") > 0);
+    let open = text.lines().find(|line| line.starts_with("open: request to 101 passed on")).unwrap();
+    assert_eq!(open.split_whitespace().skip(6).collect::<Vec<_>>(), ["50", "3.21", "ms", "319", "ms"]);
+    assert!(!text.contains("first frame from"), "what never happened is not listed");
     assert!(at("firstframe show x12") < at("firstframe show x50"));
     assert!(at("firstframe ls exchanges --filter 'status=400'") > 0);
     assert!(!text.contains("slowed") && !text.contains("not recorded"), "{text}");

@@ -113,6 +113,15 @@ impl<'p> Script<'p> {
         ByteRange { from, start, end }
     }
 
+    /// Bytes arrive, and nothing more is known of them.
+    pub(super) fn say_unwritten(&mut self, c: u64, from: Side, bytes: &[u8]) {
+        let arrived = self.wait(500);
+        let offset = self.offsets.entry((c, from)).or_default();
+        let chunk = Chunk { from, offset: *offset, arrived: Some(arrived), read: arrived, bytes };
+        *offset += bytes.len() as u64;
+        self.fact(c, Fact::Data(chunk));
+    }
+
     /// Bytes that were relayed and not recorded.
     pub(super) fn lose(&mut self, c: u64, from: Side, bytes: u64) {
         let offset = self.offsets.entry((c, from)).or_default();
