@@ -23,8 +23,6 @@ use super::{Output, assemble::key_of, connection::Fold, rows, sessions::Bears};
 /// Frames of one side that may wait for being written, and their payload bytes; beyond it they go out without.
 const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 4 << 20;
-/// What an idle lane may keep allocated.
-const KEPT_BYTES: usize = 128;
 /// A socket's key is in one of its first frames, or in none.
 const KEY_AMONG: u64 = 64;
 /// Longer text is not shown in rows.
@@ -78,13 +76,9 @@ impl Lane {
 
     fn tidy(&mut self) {
         if self.frames.is_empty() {
-            self.payloads.clear();
-            if self.payloads.capacity() > KEPT_BYTES {
-                self.payloads = Vec::new();
-            }
-            if self.frames.capacity() > 1 {
-                self.frames = VecDeque::new();
-            }
+            // Most sockets are idle most of the time, and there are many: nothing is kept for the next frame.
+            self.payloads = Vec::new();
+            self.frames = VecDeque::new();
         }
     }
 }

@@ -58,11 +58,10 @@ impl Rule for DuplicateId {
                 }
             }
             _ if self.waiting.is_empty() => {}
-            What::Open(exchange) | What::ResponseHead(exchange) if exchange.asked_for_websocket() => {
-                // The answer itself; a 101 counts once it was written.
-                if exchange.status() != Some(101) || matches!(observation.what, What::Open(_)) {
-                    self.settle(|waiting| (waiting.exchange == exchange.id).then_some(true), observation.at, raise);
-                }
+            // The answer; a 101 counts once it was written.
+            What::Open(exchange) => self.answered(exchange, observation.at, raise),
+            What::ResponseHead(exchange) if exchange.status() != Some(101) => {
+                self.answered(exchange, observation.at, raise);
             }
             What::Exchange(exchange, _) if exchange.asked_for_websocket() => {
                 let ended = exchange.websocket.as_ref().map_or(exchange.response_last_byte, |socket| socket.ended);
@@ -76,6 +75,10 @@ impl Rule for DuplicateId {
 }
 
 impl DuplicateId {
+    fn answered(&mut self, exchange: &Exchange, at: Timestamp, raise: &mut dyn FnMut(Flag)) {
+        self.settle(|waiting| (waiting.exchange == exchange.id).then_some(true), at, raise);
+    }
+
     /// Takes out those about which `decide` knows something, and raises what is true.
     fn settle(&mut self, decide: impl Fn(&Waiting) -> Option<bool>, at: Timestamp, raise: &mut dyn FnMut(Flag)) {
         self.waiting.retain(|waiting| match decide(waiting) {

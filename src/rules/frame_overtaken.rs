@@ -13,7 +13,10 @@
 //! Limits: the kernel's delay is Linux's; a client that pauses just as long on purpose looks the same. Hence a hint. And
 //! the delay is partly ours: without a proxy it is the server's kernel that delays.
 
-use std::{collections::HashMap, time::Duration};
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
 
 use crate::model::{
     ExchangeId, FrameId, SessionId, Side, Timestamp,
@@ -70,7 +73,7 @@ struct FrameOvertaken {
 struct Watch {
     socket: ExchangeId,
     last: Last,
-    requests: [Option<Request>; REQUESTS],
+    requests: VecDeque<Request>,
 }
 
 #[derive(Clone, Copy)]
@@ -100,15 +103,15 @@ impl Rule for FrameOvertaken {
             }
             What::Request(exchange, _) if !exchange.asked_for_websocket() => {
                 let Some(watch) = self.sessions.get_mut(&session.id) else { return };
-                watch.requests.rotate_right(1);
-                let first_byte = exchange.request_first_byte;
-                if let Some(place) = watch.requests.first_mut() {
-                    *place = Some(Request { exchange: exchange.id, first_byte, answered: None });
+                if watch.requests.len() == REQUESTS {
+                    watch.requests.pop_front();
                 }
+                let first_byte = exchange.request_first_byte;
+                watch.requests.push_back(Request { exchange: exchange.id, first_byte, answered: None });
             }
             What::Exchange(exchange, _) => {
                 let Some(watch) = self.sessions.get_mut(&session.id) else { return };
-                let request = watch.requests.iter_mut().flatten().find(|request| request.exchange == exchange.id);
+                let request = watch.requests.iter_mut().find(|request| request.exchange == exchange.id);
                 if let Some(request) = request {
                     request.answered = exchange.response_last_byte;
                 }
@@ -141,7 +144,7 @@ impl FrameOvertaken {
         }
         let last = Last { frame: frame.id, range: frame.range, at: frame.arrived, after: None, answered: false };
         let Some(watch) = watch else {
-            self.sessions.insert(session, Watch { socket: exchange.id, last, requests: [None; REQUESTS] });
+            self.sessions.insert(session, Watch { socket: exchange.id, last, requests: VecDeque::new() });
             return;
         };
         let before = std::mem::replace(&mut watch.last, last);
@@ -158,7 +161,7 @@ impl FrameOvertaken {
                 && request.first_byte < frame.first_byte
                 && !request.answered.is_some_and(reaction)
         };
-        let Some(request) = watch.requests.iter().flatten().find(between) else { return };
+        let Some(request) = watch.requests.iter().find(between) else { return };
         let subject = Subject::Frame(frame.id);
         raise(Flag {
             rule: INFO.id,

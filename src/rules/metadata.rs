@@ -17,7 +17,7 @@
 //! Messages that the profile takes for metadata know their socket, and are judged by gate and window alone.
 
 use std::{
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     sync::Arc,
     time::Duration,
 };
@@ -89,7 +89,7 @@ pub(super) fn build(options: &Options, on: &[&str]) -> Box<dyn Rule> {
         header: options.identity_headers.first().cloned().unwrap_or_else(|| "X-JM-Thread".to_owned()),
         members,
         sessions: BTreeMap::new(),
-        gates: HashMap::new(),
+        gates: BTreeMap::new(),
     })
 }
 
@@ -160,7 +160,7 @@ struct Order {
     header: String,
     sessions: BTreeMap<SessionId, Watch>,
     /// Of each open socket, where there is a gate.
-    gates: HashMap<ExchangeId, AtGate>,
+    gates: BTreeMap<ExchangeId, AtGate>,
 }
 
 #[derive(Default)]
@@ -468,10 +468,10 @@ impl Rule for Order {
                     self.decide_all(session, false, raise);
                 }
             }
-            (What::ResponseHead(exchange), Some(session)) if exchange.asked_for_websocket() => {
-                if exchange.status() != Some(101) {
-                    self.decide_all(session, false, raise);
-                }
+            (What::ResponseHead(exchange), Some(session))
+                if exchange.asked_for_websocket() && exchange.status() != Some(101) =>
+            {
+                self.decide_all(session, false, raise);
             }
             (What::Exchange(exchange, _), session) if exchange.asked_for_websocket() => {
                 if let Some(session) = session {
@@ -492,9 +492,8 @@ impl Rule for Order {
                 self.sessions.remove(&session.id);
             }
             (What::End, _) => {
-                let mut gates: Vec<_> = self.gates.drain().collect();
-                gates.sort_by_key(|(id, _)| *id);
-                gates.into_iter().for_each(|(_, gate)| self.gate_stays_shut(gate, None, raise));
+                let gates = std::mem::take(&mut self.gates);
+                gates.into_values().for_each(|gate| self.gate_stays_shut(gate, None, raise));
                 self.sessions.clear();
             }
             _ => {}
