@@ -233,10 +233,11 @@ fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Resu
     if settings.origin("inspect.identity_headers").is_none() {
         inspector.identity_headers.clone_from(&profile.identity_headers);
     }
+    inspector.profile = Some(Arc::new(profile.clone()));
     let rules = rules::Options {
         metadata,
         identity_headers: inspector.identity_headers.clone(),
-        profile: Some(Arc::new(profile.clone())),
+        profile: inspector.profile.clone(),
         ..settings.rules.clone()
     };
     Ok(Inspection { inspector, rules, refused: profile.refused.clone() })

@@ -10,15 +10,17 @@ use crate::{
         http::{Body, Head},
         observation::{Collected, What},
         rows::{Extent, Position, Row},
+        session::Borne,
         trace::{ByteRange, Rewritten},
     },
+    redact::{Digest, Redactor},
 };
 
 use super::{
     Output, authority,
     connection::{Fold, Stage},
     rows,
-    sessions::{Borne, Seat},
+    sessions::{Bears, Found, Seat},
 };
 
 /// How much of a refusal's body is collected.
@@ -31,6 +33,9 @@ const INTERIM: usize = 16;
 pub(super) struct Open {
     pub(super) exchange: Exchange,
     pub(super) seat: Seat,
+    /// What it bears, where it gets its seat only when its body is known.
+    #[serde(skip)]
+    awaits_body: Option<Bears>,
     #[serde(skip)]
     request: Collector,
     #[serde(skip)]
@@ -114,7 +119,7 @@ impl Fold<'_, '_> {
         let (scheme, authority) = authority::of_request(self.parts.named.as_ref(), &head, tls, websocket);
         let rewritten = self.claim(head.range, &head.raw);
         let first = self.began(Side::Client);
-        let exchange = Exchange {
+        let mut exchange = Exchange {
             id: ExchangeId(self.shared.exchanges),
             connection: self.parts.view.id,
             index,
@@ -132,13 +137,26 @@ impl Fold<'_, '_> {
             proxy_made: None,
             rewritten,
             websocket: None,
+            borne: Borne::default(),
             done: false,
         };
-        let (borne, collector) = self.look(&exchange.request);
-        let seat = self.shared.sessions.seat(&exchange, borne, &mut self.parts.memberships);
+        let (bears, collector) = self.look(&exchange);
+        exchange.borne = Borne {
+            client: Some(bears.address),
+            token: bears.token.map(Digest::fingerprint),
+            key: bears.key.map(Digest::fingerprint),
+            clash: None,
+        };
+        let may_hold_key = self.shared.places.in_body() && bears.key.is_none() && !websocket && !collector.is_off();
+        let awaits_body = (may_hold_key && bears.header.is_none()).then_some(bears);
+        let mut seat = Seat::default();
+        if awaits_body.is_none() {
+            (seat, exchange.borne.clash) = self.shared.sessions.seat(&exchange, bears, &mut self.parts.memberships);
+        }
         let open = Box::new(Open {
             exchange,
             seat,
+            awaits_body,
             request: collector,
             response: Collector::Off,
             upgrade: websocket,
@@ -153,18 +171,20 @@ impl Fold<'_, '_> {
     }
 
     /// What of a request's head decides about its session, and about its body.
-    fn look(&mut self, head: &Head) -> (Borne, Collector) {
+    fn look(&mut self, exchange: &Exchange) -> (Bears, Collector) {
         let address = self.parts.view.client.ip();
-        let mut borne = Borne { header: None, token: None, address };
+        let key =
+            key_of(&mut self.shared.redactor, self.shared.places.of_head(exchange, exchange.asked_for_websocket()));
+        let mut bears = Bears { header: None, key, token: None, address };
         let mut identity = usize::MAX;
         let mut collector = Collector::IfJson;
-        for (name, value) in head.headers() {
+        for (name, value) in exchange.request.headers() {
             match name.len() {
                 12 if name.eq_ignore_ascii_case(b"content-type") && !value.is_empty() => {
                     collector = if is_text(value) { Collector::On(Vec::new()) } else { Collector::Off };
                 }
-                13 if borne.token.is_none() && name.eq_ignore_ascii_case(b"authorization") => {
-                    borne.token = self.shared.redactor.credentials(value);
+                13 if bears.token.is_none() && name.eq_ignore_ascii_case(b"authorization") => {
+                    bears.token = self.shared.redactor.credentials(value);
                 }
                 _ => {
                     let names = &self.shared.options.identity_headers;
@@ -173,12 +193,12 @@ impl Fold<'_, '_> {
                         && !value.is_empty()
                     {
                         identity = rank;
-                        borne.header = Some(self.shared.redactor.digest(value));
+                        bears.header = Some(self.shared.redactor.digest(value));
                     }
                 }
             }
         }
-        (borne, collector)
+        (bears, collector)
     }
 
     fn request_body(&mut self, index: u32, bytes: &[u8]) {
@@ -210,6 +230,9 @@ impl Fold<'_, '_> {
         open.request_ended = true;
         let collector = std::mem::take(&mut open.request);
         let known = self.at.max(at);
+        if self.shared.places.in_body() {
+            self.body_known(index, &collector);
+        }
         if let Some(open) = self.parts.open.iter().find(|open| open.exchange.index == index) {
             let collected = collector.collected(open.exchange.request_body.bytes);
             let what = What::Request(&open.exchange, collected);
@@ -218,6 +241,32 @@ impl Fold<'_, '_> {
         collector.release(&mut self.shared.held);
         self.next_begins(Side::Client, end);
         self.finish_if_over(index, at);
+    }
+
+    /// A request's body is complete, or as complete as it gets: is there a key in it?
+    fn body_known(&mut self, index: u32, collector: &Collector) {
+        let Self { shared, parts, .. } = self;
+        let Some(open) = parts.open.iter_mut().find(|open| open.exchange.index == index) else { return };
+        if open.upgrade || open.exchange.borne.key.is_some() {
+            return;
+        }
+        let body = collector.collected(open.exchange.request_body.bytes).whole().unwrap_or_default();
+        let key = key_of(&mut shared.redactor, shared.places.of_body(body));
+        open.exchange.borne.key = key.map(Digest::fingerprint);
+        match open.awaits_body.take() {
+            Some(bears) => {
+                let bears = Bears { key, ..bears };
+                let (seat, clash) = shared.sessions.seat(&open.exchange, bears, &mut parts.memberships);
+                open.seat = seat;
+                open.exchange.borne.clash = clash;
+            }
+            None => {
+                let address = parts.view.client.ip();
+                let bears = Bears { header: None, key, token: None, address };
+                let clash = shared.sessions.key_found(&mut open.seat, &open.exchange, bears, &mut parts.memberships);
+                open.exchange.borne.clash = clash;
+            }
+        }
     }
 
     fn response_head(&mut self, index: u32, head: Head, interim: bool, began: Timestamp, at: Timestamp) {
@@ -338,6 +387,10 @@ impl Collector {
         }
     }
 
+    fn is_off(&self) -> bool {
+        matches!(self, Self::Off)
+    }
+
     /// What there is of a body of that size; one with a hole in it is none.
     fn collected(&self, size: u64) -> Collected<'_> {
         match self {
@@ -353,6 +406,12 @@ impl Collector {
             *held = held.saturating_sub(bytes.len());
         }
     }
+}
+
+/// What stands for a key's value: values of different keys differ.
+pub(super) fn key_of(redactor: &mut Redactor, found: Option<Found<'_>>) -> Option<Digest> {
+    let (name, value) = found?;
+    Some(redactor.digest(&[name.as_bytes(), b"\0", &value].concat()))
 }
 
 /// Whether a body of that type can hold text that rules read.

@@ -18,13 +18,13 @@ use crate::{
     },
 };
 
-use super::{Output, connection::Fold, rows};
+use super::{Output, assemble::key_of, connection::Fold, rows, sessions::Bears};
 
 /// Frames of one side that may wait for being written, and their payload bytes; beyond it they go out without.
 const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 4 << 20;
-/// What an idle lane may keep allocated.
-const KEPT_BYTES: usize = 128;
+/// A socket's key is in one of its first frames, or in none.
+const KEY_AMONG: u64 = 64;
 /// Longer text is not shown in rows.
 const TEXT: usize = 4096;
 
@@ -76,13 +76,9 @@ impl Lane {
 
     fn tidy(&mut self) {
         if self.frames.is_empty() {
-            self.payloads.clear();
-            if self.payloads.capacity() > KEPT_BYTES {
-                self.payloads = Vec::new();
-            }
-            if self.frames.capacity() > 1 {
-                self.frames = VecDeque::new();
-            }
+            // Most sockets are idle most of the time, and there are many: nothing is kept for the next frame.
+            self.payloads = Vec::new();
+            self.frames = VecDeque::new();
         }
     }
 }
@@ -135,6 +131,9 @@ impl Fold<'_, '_> {
         match event {
             WebSocketEvent::Frame(frame) => self.frame(&frame),
             WebSocketEvent::Message { from, payload, .. } => {
+                if payload.whole && self.shared.places.in_messages(from) {
+                    self.look_for_key(from, payload.bytes);
+                }
                 let cap = self.shared.options.payload_cap;
                 let Some(socket) = &mut self.parts.socket else { return };
                 let lane = socket.lanes.of_mut(from);
@@ -151,6 +150,25 @@ impl Fold<'_, '_> {
                 }
             }
         }
+    }
+
+    /// Takes the key that a socket's message bears, if it is the first one.
+    fn look_for_key(&mut self, from: Side, text: &[u8]) {
+        let Self { shared, parts, .. } = self;
+        let Some(open) = parts.open.iter_mut().find(|open| open.exchange.websocket.is_some()) else { return };
+        let Some(state) = &open.exchange.websocket else { return };
+        let seen = match from {
+            Side::Client => state.frames_from_client,
+            Side::Server => state.frames_from_server,
+        };
+        if open.exchange.borne.key.is_some() || seen > KEY_AMONG {
+            return;
+        }
+        let Some(key) = key_of(&mut shared.redactor, shared.places.of_message(from, text)) else { return };
+        open.exchange.borne.key = Some(key.fingerprint());
+        let bears = Bears { header: None, key: Some(key), token: None, address: parts.view.client.ip() };
+        let clash = shared.sessions.key_found(&mut open.seat, &open.exchange, bears, &mut parts.memberships);
+        open.exchange.borne.clash = clash;
     }
 
     fn frame(&mut self, event: &FrameEvent<'_>) {

@@ -17,7 +17,7 @@ mod rows;
 mod sessions;
 mod state;
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use crate::{
     decode::{http1, websocket},
@@ -28,12 +28,13 @@ use crate::{
         rows::{Extent, FlagRow, Position, Row},
         trace::{Fact, TraceEvent},
     },
+    profile::Profile,
     redact::{self, Redactor},
 };
 
 use connection::Conn;
 use hash::QuickMap;
-use sessions::Sessions;
+use sessions::{Places, Sessions};
 
 pub use state::RestoreError;
 
@@ -47,6 +48,8 @@ pub struct Options {
     /// Headers whose value names the virtual user, compared without case; of several that are present, the first one
     /// listed counts.
     pub identity_headers: Vec<String>,
+    /// What is known of the API: which keys bind requests and sockets together.
+    pub profile: Option<Arc<Profile>>,
     /// How long after its last connection closed a session ends, on event time.
     pub session_linger: Duration,
     /// How much of one request body is collected for rules, in bytes.
@@ -67,6 +70,7 @@ impl Default for Options {
             redaction_key: [0; 32],
             secrets: redact::Options::default(),
             identity_headers: vec!["X-JM-Thread".to_owned()],
+            profile: None,
             session_linger: Duration::from_secs(30),
             body_cap: 1 << 20,
             bodies_cap: 64 << 20,
@@ -107,6 +111,8 @@ struct Shared {
     options: Options,
     redactor: Redactor,
     sessions: Sessions,
+    /// Where session keys stand.
+    places: Places,
     /// How many exchanges and frames there were: their last ids.
     exchanges: u64,
     frames: u64,
@@ -121,7 +127,8 @@ impl Inspector {
         let redactor = Redactor::with_options(options.redaction_key, &options.secrets);
         let sessions = Sessions::new(options.session_linger);
         let now = Timestamp(0);
-        let shared = Shared { options, redactor, sessions, exchanges: 0, frames: 0, held: 0, now };
+        let places = Places::new(options.profile.as_ref());
+        let shared = Shared { options, redactor, sessions, places, exchanges: 0, frames: 0, held: 0, now };
         Self { shared, connections: QuickMap::default(), ticked: now, position: Position::default() }
     }
 

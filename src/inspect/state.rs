@@ -7,7 +7,12 @@ use crate::{
     redact::Redactor,
 };
 
-use super::{Inspector, Options, Shared, connection::Conn, hash::QuickMap, sessions::Sessions};
+use super::{
+    Inspector, Options, Shared,
+    connection::Conn,
+    hash::QuickMap,
+    sessions::{Places, Sessions},
+};
 
 /// A saved state that cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -69,6 +74,7 @@ impl Inspector {
             (conn.parts.view.id.0, Box::new(conn))
         });
         let shared = Shared {
+            places: Places::new(options.profile.as_ref()),
             redactor: Redactor::with_options(options.redaction_key, &options.secrets),
             options,
             sessions: restored.sessions,

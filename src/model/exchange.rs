@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     ConnectionId, ExchangeId, Timestamp,
     http::{Body, Head},
+    session::Borne,
     trace::{RewriteKind, Rewritten},
     websocket::Socket,
 };
@@ -46,6 +47,9 @@ pub struct Exchange {
     pub rewritten: Vec<Change>,
     /// What became of it if it asked to be a WebSocket and was granted.
     pub websocket: Option<Socket>,
+    /// What it bears that tells whose it is.
+    #[serde(default)]
+    pub borne: Borne,
     /// Whether nothing more will come: answered in full, cut off, or its socket closed.
     pub done: bool,
 }

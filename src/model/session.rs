@@ -1,8 +1,53 @@
 //! A session: the exchanges and sockets of one virtual user, correlated.
 
+use std::{fmt, net::IpAddr};
+
 use serde::{Deserialize, Serialize};
 
-use super::{ExchangeId, SessionId, Timestamp};
+use super::{ExchangeId, SessionId, Timestamp, trace::ByteRange};
+
+/// What stands for a token or a key: equal values have equal ones, and nobody can tell which value it was. Shown, it has
+/// the digits of the redacted value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Fingerprint(pub u64);
+
+impl fmt::Display for Fingerprint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:012x}", self.0 >> 16)
+    }
+}
+
+/// What an exchange bears that tells whose it is, as far as it is known.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Borne {
+    /// The client's address.
+    pub client: Option<IpAddr>,
+    /// The token in `Authorization`.
+    pub token: Option<Fingerprint>,
+    /// The value of a key that the profile names.
+    pub key: Option<Fingerprint>,
+    /// How its means of correlation disagree.
+    pub clash: Option<Clash>,
+}
+
+/// How means of correlation disagree.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Clash {
+    /// Its key is on a socket of that other session.
+    KeyOf(SessionId, ExchangeId),
+    /// Its key and its token are those of two sessions; the token is that one's.
+    TokenOf(SessionId),
+    /// Its key is on that exchange of another user as well.
+    Shared(ExchangeId),
+}
+
+impl Clash {
+    /// Whether the request bears the id of one session and the name or token of another.
+    pub fn is_mismatch(self) -> bool {
+        matches!(self, Self::KeyOf(..) | Self::TokenOf(_))
+    }
+}
 
 /// By which means exchanges were put together (DESIGN 8), strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -57,6 +102,13 @@ impl Session {
     }
 }
 
+impl SessionSocket {
+    /// Whether the upgrade was refused.
+    pub fn was_refused(&self) -> bool {
+        self.status.is_some_and(|status| status != 101)
+    }
+}
+
 /// One socket of a session.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SessionSocket {
@@ -64,8 +116,14 @@ pub struct SessionSocket {
     pub exchange: ExchangeId,
     /// When the upgrade request's first byte arrived.
     pub asked: Timestamp,
+    /// The value of a key that the profile names.
+    #[serde(default)]
+    pub key: Option<Fingerprint>,
     /// The upgrade's status, once there is one.
     pub status: Option<u16>,
+    /// Where the head of its answer stood.
+    #[serde(default)]
+    pub answer: Option<ByteRange>,
     /// See [`super::websocket::Socket::server_open`].
     pub server_open: Option<Timestamp>,
     /// See [`super::websocket::Socket::open_write_begun`].

@@ -11,7 +11,7 @@ use std::{borrow::Cow, fmt::Write as _};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{headers::Headers, http::Head};
+use crate::model::{headers::Headers, http::Head, session::Fingerprint};
 
 use places::{Place, Secret};
 use seen::Seen;
@@ -36,6 +36,13 @@ pub struct Redactor {
 /// What stands for a value: equal values have equal ones, and nobody without the key can tell which value it was.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Digest([u8; 16]);
+
+impl Digest {
+    /// The part of it that is shown, and some more.
+    pub fn fingerprint(self) -> Fingerprint {
+        Fingerprint(self.0.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte)))
+    }
+}
 
 impl std::fmt::Display for Digest {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -4,6 +4,7 @@
 //! order, so it raises the same flags live and offline. It may remember, in bounded memory, what waits for a decision;
 //! `What::End` is the last chance to decide.
 
+pub mod abnormal_close;
 mod accept_missing;
 mod authorization_malformed;
 mod bytes_after_body;
@@ -12,33 +13,59 @@ mod client_abort;
 mod content_type_mismatch;
 mod content_type_missing;
 mod duplicate_header;
+mod duplicate_id;
 mod empty_identifier;
+mod error_frame;
+mod frame_before_open;
+pub mod frame_overtaken;
 mod framing_conflict;
 pub mod head_too_large;
+pub mod hidden_write;
 mod host_form;
+mod id_mismatch;
 mod identifier_shape;
+mod invalid_grant_stampede;
 mod malformed_head;
 mod malformed_json;
+mod metadata_after_close;
+mod metadata_after_failed_open;
 mod metadata_before_open;
+mod metadata_before_ready;
+mod metadata_too_late;
+mod metadata_too_soon;
+mod metadata_without_socket;
+mod not_from_api;
 mod path_encoding;
+mod precondition_missing;
+mod precondition_stale;
+mod quota_as_400;
+mod rate_limited;
+mod refused_upgrade;
+pub mod retry_duplicate;
 mod schema_violation;
+mod shared_token;
 pub mod stale_keepalive;
+mod strict_101;
 mod unresolved_variable;
 mod wrong_date_type;
 
+mod answer;
 mod body;
 mod connections;
+mod etags;
 mod fault;
+mod metadata;
+mod recent;
 mod routes;
 mod words;
+
+use std::sync::Arc;
 
 use crate::model::{
     flag::{Flag, Severity},
     observation::Observation,
 };
 use crate::profile::{Metadata, Profile};
-
-use std::sync::Arc;
 
 /// A rule at work on one capture.
 pub trait Rule: Send {
@@ -111,6 +138,14 @@ pub struct Options {
     pub head_too_large: head_too_large::Settings,
     /// `[rules.stale-keepalive]`
     pub stale_keepalive: stale_keepalive::Settings,
+    /// `[rules.abnormal-close]`
+    pub abnormal_close: abnormal_close::Settings,
+    /// `[rules.frame-overtaken]`
+    pub frame_overtaken: frame_overtaken::Settings,
+    /// `[rules.hidden-write]`
+    pub hidden_write: hidden_write::Settings,
+    /// `[rules.retry-duplicate]`
+    pub retry_duplicate: retry_duplicate::Settings,
 }
 
 impl Options {
@@ -123,7 +158,16 @@ impl Options {
 
 /// All rules, in the order of documentation and of work.
 pub const RULES: &[&RuleInfo] = &[
+    // Ordering.
     &metadata_before_open::INFO,
+    &metadata_before_ready::INFO,
+    &metadata_too_soon::INFO,
+    &metadata_too_late::INFO,
+    &metadata_without_socket::INFO,
+    &metadata_after_failed_open::INFO,
+    &metadata_after_close::INFO,
+    &frame_before_open::INFO,
+    &frame_overtaken::INFO,
     // Bodies.
     &malformed_json::INFO,
     &content_type_missing::INFO,
@@ -148,6 +192,23 @@ pub const RULES: &[&RuleInfo] = &[
     &bytes_after_body::INFO,
     &client_abort::INFO,
     &stale_keepalive::INFO,
+    // Identity.
+    &id_mismatch::INFO,
+    &duplicate_id::INFO,
+    &shared_token::INFO,
+    &hidden_write::INFO,
+    &precondition_missing::INFO,
+    &precondition_stale::INFO,
+    // The server's side.
+    &not_from_api::INFO,
+    &rate_limited::INFO,
+    &quota_as_400::INFO,
+    &refused_upgrade::INFO,
+    &error_frame::INFO,
+    &abnormal_close::INFO,
+    &strict_101::INFO,
+    &retry_duplicate::INFO,
+    &invalid_grant_stampede::INFO,
 ];
 
 /// The rule of that id.
@@ -169,8 +230,12 @@ impl RuleSet {
         if let Some(unknown) = options.off.iter().chain(&options.on).find(|id| find(id).is_none()) {
             return Err(UnknownRule(unknown.clone()));
         }
-        let on = RULES.iter().filter(|rule| options.is_on(rule));
-        Ok(Self { rules: on.map(|rule| (rule.build)(options)).collect() })
+        let on = RULES.iter().copied().filter(|rule| options.is_on(rule));
+        // What is said of metadata's order is judged together.
+        let (order, alone): (Vec<&RuleInfo>, Vec<&RuleInfo>) = on.partition(|rule| metadata::is_member(rule));
+        let order: Vec<&str> = order.iter().map(|rule| rule.id).collect();
+        let order = (!order.is_empty()).then(|| metadata::build(options, &order));
+        Ok(Self { rules: order.into_iter().chain(alone.into_iter().map(|rule| (rule.build)(options))).collect() })
     }
 
     /// Shows one observation to every rule.

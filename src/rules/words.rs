@@ -31,7 +31,8 @@ pub(super) fn found(text: &[u8], offset: usize) -> String {
 pub(super) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds >= 1.0 {
-        format!("{seconds:.1} s")
+        let text = format!("{seconds:.3}");
+        format!("{} s", text.trim_end_matches('0').trim_end_matches('.'))
     } else if seconds >= 0.001 {
         format!("{:.1} ms", seconds * 1e3)
     } else {
@@ -93,7 +94,14 @@ mod tests {
 
     #[test]
     fn durations_are_short() {
-        for (ns, text) in [(0, "0 µs"), (812_499, "812 µs"), (37_200_000, "37.2 ms"), (2_500_000_000, "2.5 s")] {
+        for (ns, text) in [
+            (0, "0 µs"),
+            (812_499, "812 µs"),
+            (37_200_000, "37.2 ms"),
+            (2_500_000_000, "2.5 s"),
+            (1_050_400_000, "1.05 s"),
+            (3_000_000_000, "3 s"),
+        ] {
             assert_eq!(duration(Duration::from_nanos(ns)), text);
         }
     }

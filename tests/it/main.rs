@@ -23,6 +23,7 @@ mod reading;
 mod recording;
 mod relay_verbatim;
 mod rules_corpus;
+mod rules_properties;
 mod stamps;
 mod store_recovery;
 mod support;

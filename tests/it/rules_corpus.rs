@@ -73,18 +73,31 @@ fn check(case: &Path, show: impl Fn(&Outcome) -> String) -> String {
     given
 }
 
-/// Lines that tell the rules something: `# metadata: METHOD PATH` stands for a profile's matcher, `# profile: NAME` is
-/// tests/corpus/rules/NAME.toml, `# on: RULE` switches a rule on that is off by default.
+/// Lines that tell the rules something: `# metadata: METHOD PATH` stands for a filter, `# profile: NAME` is
+/// tests/corpus/rules/NAME.toml or else built in, lines `#| …` together are a profile, and `# on: RULE` switches a rule on
+/// that is off by default.
 fn options(trace: &str) -> rules::Options {
     let told =
         |key: &str| trace.lines().find_map(|line| line.strip_prefix("# ")?.strip_prefix(key)?.strip_prefix(": "));
     let metadata = trace.lines().find_map(|line| line.strip_prefix("# metadata: ")?.split_once(' '));
     let mut options = rules::Options::default();
     options.on.extend(told("on").map(str::to_owned));
-    options.profile = told("profile").map(|name| {
+    let written: Vec<&str> = trace.lines().filter_map(|line| line.strip_prefix("#| ")).collect();
+    let profile = told("profile").map(|name| {
         let file = format!("{}/tests/corpus/rules/{name}.toml", env!("CARGO_MANIFEST_DIR"));
-        Arc::new(Profile::parse(&file, &fs::read_to_string(&file).unwrap()).unwrap())
+        match fs::read_to_string(&file) {
+            Ok(text) => Profile::parse(&file, &text).unwrap(),
+            Err(_) => Profile::named(name).unwrap(),
+        }
     });
+    let profile = profile.or_else(|| {
+        let text = format!("name = \"case\"\nsummary = \"a case\"\n{}", written.join("\n"));
+        (!written.is_empty()).then(|| Profile::parse("case", &text).unwrap_or_else(|error| panic!("{trace}: {error}")))
+    });
+    if let Some(profile) = profile {
+        options.metadata = profile.metadata_with(|filter| Err(filter.to_owned())).unwrap();
+        options.profile = Some(Arc::new(profile));
+    }
     if let Some((method, path)) = metadata.map(|(method, path)| (method.to_owned(), path.to_owned())) {
         let matches = move |exchange: &Exchange| {
             exchange.request.method() == method.as_bytes() && exchange.path() == path.as_bytes()

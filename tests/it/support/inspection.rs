@@ -41,7 +41,8 @@ pub(crate) struct Inspection {
 impl Inspection {
     /// One that has seen nothing.
     pub(crate) fn new(rules: &rules::Options) -> Self {
-        Self::with(Inspector::new(Options { redaction_key: [7; 32], ..Options::default() }), rules)
+        let profile = rules.profile.clone();
+        Self::with(Inspector::new(Options { redaction_key: [7; 32], profile, ..Options::default() }), rules)
     }
 
     /// One that goes on with an inspector.

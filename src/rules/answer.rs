@@ -1,0 +1,37 @@
+//! What an answer's body says.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use crate::{
+    decode::content::decode_content,
+    model::{exchange::Exchange, observation::Collected},
+};
+
+use super::words;
+
+/// More of a body is not looked at.
+const CAP: usize = 64 * 1024;
+
+/// The body without its content coding, as far as it is there.
+pub(super) fn text<'a>(exchange: &Exchange, body: Collected<'a>) -> Cow<'a, [u8]> {
+    let (Collected::Whole(bytes) | Collected::TooLarge(bytes)) = body else { return Cow::Borrowed(b"") };
+    let coding = exchange.response.as_ref().and_then(|head| head.header("content-encoding"));
+    match coding.filter(|coding| !coding.is_empty() && !coding.eq_ignore_ascii_case(b"identity")) {
+        Some(coding) => Cow::Owned(decode_content(coding, bytes, CAP).bytes().to_vec()),
+        None => Cow::Borrowed(bytes),
+    }
+}
+
+/// The body as JSON.
+pub(super) fn json(exchange: &Exchange, body: Collected<'_>) -> Option<Value> {
+    let text = text(exchange, body);
+    matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')).then(|| serde_json::from_slice(&text).ok())?
+}
+
+/// `: "the beginning of it"`, or nothing.
+pub(super) fn excerpt(text: &[u8]) -> String {
+    let text = text.trim_ascii();
+    if text.is_empty() { String::new() } else { format!(": \"{}\"", words::printable(text, 200)) }
+}

@@ -1,0 +1,60 @@
+//! `id-mismatch`: a request bears the id of one session, and the name or token of another.
+//!
+//! Source: threads that share state put another thread's id into their bodies. It takes a key that the profile names: on
+//! the request, and on another session's socket. Against an identity header that is certain; against a token it is
+//! likely, where both sessions have tokens of their own. Rules about order say nothing of such a request.
+
+use crate::model::{
+    flag::{Evidence, Flag, Severity, Subject},
+    observation::{Observation, What},
+    session::Clash,
+};
+
+use super::{Known, Needs, Options, Rule, RuleInfo, words};
+
+/// See the module.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    id: "id-mismatch",
+    summary: "a request bears another session's id",
+    severity: Severity::Error,
+    needs: &[Needs::RequestHead, Needs::RequestBody, Needs::Session],
+    known: Known::Before,
+    source: "DESIGN 8; shared variables of concurrent threads",
+    default_on: true,
+    why: "two means say two different things",
+    build: |_: &Options| Box::new(IdMismatch),
+};
+
+struct IdMismatch;
+
+impl Rule for IdMismatch {
+    fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
+        let What::Request(exchange, _) = observation.what else { return };
+        let Some(clash) = exchange.borne.clash.filter(|clash| clash.is_mismatch()) else { return };
+        let own = observation.session.map(|session| session.id);
+        let is_own = own.map(|own| format!("{own}'s")).unwrap_or_default();
+        let subject = Subject::Exchange(exchange.id);
+        let place = exchange.request_body.range.unwrap_or(exchange.request.range);
+        let first = Evidence::bytes(subject, place, exchange.request_first_byte);
+        let (severity, how, other) = match clash {
+            Clash::KeyOf(other, socket) => (
+                Severity::Error,
+                format!("its id is that of the socket {socket} of {other}, its identity header is {is_own}"),
+                Some(Evidence::instant(Subject::Exchange(socket), exchange.request_first_byte)),
+            ),
+            Clash::TokenOf(other) => {
+                (Severity::Warning, format!("its id is {is_own}, its token is that of {other}"), None)
+            }
+            Clash::Shared(_) => return,
+        };
+        raise(Flag {
+            rule: INFO.id,
+            severity,
+            subject,
+            session: own,
+            message: format!("{} {}: {how}", words::method(exchange), words::path(exchange)),
+            evidence: std::iter::once(first).chain(other).collect(),
+            at: observation.at,
+        });
+    }
+}

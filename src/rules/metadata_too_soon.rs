@@ -1,0 +1,48 @@
+//! `metadata-too-soon`: metadata came sooner after OPEN than the profile's window allows.
+//!
+//! Source: the profile's window. How well that is known decides the severity: what people only report is a hint. The
+//! time runs from the return of the write that carried the 101, so that what is too soon is not a matter of our writing.
+
+use crate::model::flag::{Evidence, Severity, Subject};
+
+use super::{
+    Known, Needs, RuleInfo,
+    metadata::{self, Case, Hit, Member, Relation},
+    words,
+};
+
+/// See the module.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    id: "metadata-too-soon",
+    summary: "metadata came sooner after its socket was open than the profile's window allows",
+    severity: Severity::Warning,
+    needs: &[Needs::RequestHead, Needs::Session],
+    known: Known::Before,
+    source: "the profile's window",
+    default_on: true,
+    why: "it speaks only where a profile has a window",
+    build: |options| metadata::build(options, &["metadata-too-soon"]),
+};
+
+/// See `metadata`.
+pub(super) const MEMBER: Member = Member { info: &INFO, judge };
+
+fn judge(case: &Case<'_>) -> Option<Hit> {
+    let Relation::On(socket) = case.relation else { return None };
+    let window = case.window?;
+    let (least, open) = (window.min?, socket.client_open_written?);
+    // What came before OPEN is another rule's.
+    let begun = socket.open_write_begun.unwrap_or(open);
+    if case.first_byte < begun || case.first_byte >= open.after(least) {
+        return None;
+    }
+    let severity = metadata::certainty(window.confidence);
+    let how = format!(
+        "{} after its socket {} was open, sooner than the {} that the profile names",
+        words::duration(case.first_byte.since(open)),
+        socket.exchange,
+        words::duration(least)
+    );
+    let evidence = Evidence::instant(Subject::Exchange(socket.exchange), open);
+    Some(Hit { severity, how, evidence: Some(evidence), at: open })
+}

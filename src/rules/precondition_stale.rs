@@ -1,0 +1,70 @@
+//! `precondition-stale`: `If-Match` names another version than the last one that was told.
+//!
+//! Source: RFC 9110, 13.1.1: such a request is to be refused, with 412, 409 or, in some APIs, 400. The last version is
+//! what an answer for the same target said before the request came, weak or strong.
+
+use crate::model::{
+    flag::{Evidence, Flag, Severity, Subject},
+    observation::{Observation, What},
+};
+
+use super::{
+    Known, Needs, Options, Rule, RuleInfo,
+    etags::{Etags, strong},
+    words,
+};
+
+/// See the module.
+pub(super) const INFO: RuleInfo = RuleInfo {
+    id: "precondition-stale",
+    summary: "If-Match names another version than the last one that was told",
+    severity: Severity::Warning,
+    needs: &[Needs::RequestHead, Needs::Response],
+    known: Known::Before,
+    source: "RFC 9110, 13.1.1",
+    default_on: true,
+    why: "a lost update is refused for that reason",
+    build: |_: &Options| Box::new(PreconditionStale { etags: Etags::default() }),
+};
+
+struct PreconditionStale {
+    etags: Etags,
+}
+
+impl Rule for PreconditionStale {
+    fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
+        match observation.what {
+            What::ResponseHead(exchange) => self.etags.learn(exchange),
+            What::Request(exchange, _) => {
+                let Some(condition) = exchange.request.header("if-match") else { return };
+                let Some(last) = self.etags.before(exchange) else { return };
+                let mut named = condition.split(|b| *b == b',').map(strong);
+                if named.any(|etag| etag == b"*" || *etag == *last.etag) {
+                    return;
+                }
+                let subject = Subject::Exchange(exchange.id);
+                raise(Flag {
+                    rule: INFO.id,
+                    severity: INFO.severity,
+                    subject,
+                    session: observation.session.map(|session| session.id),
+                    message: format!(
+                        "{} {} has If-Match: {}, but {} told the version {} {} before",
+                        words::method(exchange),
+                        words::path(exchange),
+                        words::printable(condition, 60),
+                        last.told_by,
+                        words::printable(&last.etag, 60),
+                        words::duration(exchange.request_first_byte.since(last.at))
+                    ),
+                    evidence: vec![
+                        Evidence::bytes(subject, exchange.request.range, exchange.request_first_byte),
+                        Evidence::instant(Subject::Exchange(last.told_by), last.at),
+                    ],
+                    at: observation.at,
+                });
+            }
+            _ => {}
+        }
+    }
+}
