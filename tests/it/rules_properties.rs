@@ -123,12 +123,12 @@ fn generic(n: usize, c: u64, t: f64) -> User {
     let open = t + 17.1;
     let metadata = open + vary(7, 20) / 10.0;
     user.request(c, metadata, "api.test", "POST /metadata", JSON, Some("{\"codec\":[1,2,{\"a\":null}]}"));
-    user.answer(c, metadata + 5.0, if n % 7 == 0 { "404" } else { "200" }, &["ETag:\"v1\"", "body=x"]);
+    user.answer(c, metadata + 5.0, if n.is_multiple_of(7) { "404" } else { "200" }, &["ETag:\"v1\"", "body=x"]);
     user.text(c + 1, metadata + 6.0, Side::Client, "{\"join\":1}");
     user.text(c + 1, metadata + 7.0 + vary(3, 40), Side::Server, "{\"joined\":1}");
     user.request(c, metadata + 50.0, "api.test", &format!("GET /rooms/{n}"), "", None);
     user.answer(c, metadata + 51.0, "200", &["body=ok"]);
-    user.close(c + 1, metadata + 60.0, Closer::Client, (n % 3 == 0).then_some(1000));
+    user.close(c + 1, metadata + 60.0, Closer::Client, n.is_multiple_of(3).then_some(1000));
     user.close(c, metadata + 62.0, Closer::Client, None);
     user
 }
@@ -136,7 +136,7 @@ fn generic(n: usize, c: u64, t: f64) -> User {
 /// A channel, its socket, subscriptions, the metadata of a screen recording, a script.
 fn genesys(n: usize, c: u64, t: f64) -> User {
     let vary = |by: usize, of: usize| ((n * by) % of) as f64;
-    let thread = if n % 2 == 0 { format!("X-JM-Thread: group/{n}@host\r\n") } else { String::new() };
+    let thread = if n.is_multiple_of(2) { format!("X-JM-Thread: group/{n}@host\r\n") } else { String::new() };
     let mut user = User::new(thread.clone());
     let (api, login, streaming) = ("api.mypurecloud.com", "login.mypurecloud.com", "streaming.mypurecloud.com");
     let id = format!("ININ-Correlation-Id:{n:08x}-0000-4000-8000-000000000000");
@@ -188,7 +188,8 @@ fn genesys(n: usize, c: u64, t: f64) -> User {
 /// `connection_init`, its acknowledgement, an operation, the end.
 fn graphql(n: usize, c: u64, t: f64) -> User {
     let vary = |by: usize, of: usize| ((n * by) % of) as f64;
-    let mut user = User::new(if n % 2 == 0 { format!("X-JM-Thread: group/{n}@host\r\n") } else { String::new() });
+    let mut user =
+        User::new(if n.is_multiple_of(2) { format!("X-JM-Thread: group/{n}@host\r\n") } else { String::new() });
     user.open(c, t, "graphql.test");
     user.socket(c, t + 1.0, "graphql.test", "/graphql", Some("graphql-transport-ws"));
     let open = t + 11.1;
