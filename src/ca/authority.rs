@@ -147,7 +147,7 @@ fn create(dir: &Path) -> Result<(), Error> {
     let certificate = params.self_signed(&key).map_err(mint)?;
 
     // The key is published last and at once (a hard link does not replace a file), so that nobody sees half a CA of his.
-    let temporary = |file: &str| dir.join(format!(".{file}.{}", std::process::id()));
+    let temporary = |file: &str| dir.join(format!(".{file}.{tag}"));
     let (key_new, certificate_new) = (temporary(KEY_FILE), temporary(CERTIFICATE_FILE));
     let made = write_private(&key_new, &key.serialize_pem())
         .and_then(|()| write_public(&certificate_new, &certificate.pem()))

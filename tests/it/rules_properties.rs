@@ -319,8 +319,11 @@ fn keyed() -> rules::Options {
 fn keyed_users(names: &[usize], after: &[f64], headers: bool) -> Events {
     let users = names.iter().zip(after).enumerate().map(|(n, (name, after))| {
         let (c, t) = (1 + 2 * n as u64, n as f64 * 0.01);
-        let who =
-            if headers { format!("X-JM-Thread: {n}\r\n") } else { format!("Authorization: Bearer token-{n}\r\n") };
+        let who = if headers {
+            format!("X-JM-Thread: {n}\r\n")
+        } else {
+            format!("Authorization: Bearer token-of-user-{n}\r\n")
+        };
         let mut user = User::new(who);
         user.open(c, t, "api.test");
         user.open(c + 1, t, "api.test");

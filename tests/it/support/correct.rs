@@ -164,9 +164,9 @@ impl User {
         }
         self.now += 1_000_000 + self.numbers.below(20_000_000);
         let answer: &[u8] = match self.numbers.below(3) {
-            0 => b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}",
-            1 => b"HTTP/1.1 204 No Content\r\n\r\n",
-            _ => b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
+            0 => b"HTTP/1.1 200 OK\r\nININ-Correlation-Id: 5f0c3f5e\r\nContent-Length: 2\r\n\r\n{}",
+            1 => b"HTTP/1.1 204 No Content\r\nININ-Correlation-Id: 5f0c3f5e\r\n\r\n",
+            _ => b"HTTP/1.1 200 OK\r\nININ-Correlation-Id: 5f0c3f5e\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n",
         };
         script.data(c, Side::Server, Timestamp(self.now), answer.to_vec());
     }
