@@ -3,6 +3,7 @@
 //! Everything is made here, in the order in which it can fail without leaving anything behind: settings, certificate
 //! authority, listening sockets, and only then the capture on disk. No decision about traffic, rules or output is.
 
+mod descriptors;
 mod metadata;
 pub mod profile;
 
@@ -91,7 +92,15 @@ impl Running {
     ) -> anyhow::Result<Self> {
         let redaction = inspection.inspector.clone();
         let (tap, recorder) = Recorder::start(capture.clone(), clock, settings.record.clone(), inspection)?;
-        let proxy = match Proxy::bind(settings.proxy.clone(), tap, Arc::clone(&authority)) {
+        let mut options = settings.proxy.clone();
+        options.max_connections = descriptors::connections(options.max_connections);
+        if options.max_connections < settings.proxy.max_connections {
+            tracing::info!(
+                "at most {} connections at once, for want of open files (hint: ulimit -n)",
+                options.max_connections
+            );
+        }
+        let proxy = match Proxy::bind(options, tap, Arc::clone(&authority)) {
             Ok(proxy) => proxy,
             Err(error) => {
                 recorder.stop()?;

@@ -234,7 +234,8 @@ async fn connect(
             break length;
         }
         if head.len() > trace.shared.options.max_head_bytes {
-            refusal = Some(Answer::bad_gateway(format!("the CONNECT's head is larger than {} bytes", head.len())));
+            let max = trace.shared.options.max_head_bytes;
+            refusal = Some(Answer::bad_gateway(format!("the CONNECT's head is larger than {max} bytes")));
             break head.len();
         }
         seen = head.len().saturating_sub(3);

@@ -118,6 +118,7 @@ fn listen(host: &str, port: u16, mode: &str, taken: &[Listening]) -> Result<TcpL
         // On Windows this would let others take the port over.
         #[cfg(unix)]
         socket.set_reuse_address(true)?;
+        super::socket::prepare_listener(&socket);
         socket.bind(&address.into())?;
         socket.listen(BACKLOG)?;
         socket.set_nonblocking(true)?;

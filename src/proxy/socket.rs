@@ -2,7 +2,7 @@
 
 use std::{io, time::Duration};
 
-use socket2::{SockRef, TcpKeepalive};
+use socket2::{SockRef, Socket, TcpKeepalive};
 use tokio::{io::Interest, net::TcpStream};
 
 /// Dead peers are found after about 60 s + 4 × 15 s without a word; living idle ones are kept for ever.
@@ -15,6 +15,11 @@ pub(super) fn prepare(stream: &TcpStream) {
     let keepalive = TcpKeepalive::new().with_time(KEEPALIVE_AFTER).with_interval(KEEPALIVE_EACH);
     let _ = SockRef::from(stream).set_tcp_keepalive(&keepalive);
     stamps::ask_for(stream);
+}
+
+/// Has what clients send stamped before we have accepted them; accepted sockets inherit it.
+pub(super) fn prepare_listener(listener: &Socket) {
+    stamps::ask_for(listener);
 }
 
 /// Ends our sending, in order.
@@ -47,7 +52,7 @@ mod stamps {
     use std::{
         cell::RefCell,
         io::{self, IoSliceMut},
-        os::fd::AsRawFd as _,
+        os::fd::{AsFd, AsRawFd as _},
         time::Duration,
     };
 
@@ -61,9 +66,9 @@ mod stamps {
         static CONTROL: RefCell<Vec<u8>> = RefCell::new(nix::cmsg_space!(nix::sys::socket::Timestamps));
     }
 
-    pub(super) fn ask_for(stream: &TcpStream) {
+    pub(super) fn ask_for(socket: &impl AsFd) {
         let flags = TimestampingFlag::SOF_TIMESTAMPING_RX_SOFTWARE | TimestampingFlag::SOF_TIMESTAMPING_SOFTWARE;
-        let _ = setsockopt(stream, sockopt::Timestamping, &flags);
+        let _ = setsockopt(socket, sockopt::Timestamping, &flags);
     }
 
     pub(super) fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {
@@ -89,7 +94,7 @@ mod stamps {
 
     pub(super) const EDGES: bool = false;
 
-    pub(super) fn ask_for(_: &TcpStream) {}
+    pub(super) fn ask_for<S>(_: &S) {}
 
     /// No stamp: it is absent, not faked.
     pub(super) fn receive(stream: &TcpStream, buffer: &mut [u8]) -> io::Result<(usize, Option<Duration>)> {

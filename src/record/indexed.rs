@@ -47,8 +47,11 @@ impl Indexed {
         let path = path(dir);
         let temporary = path.with_extension("json.tmp");
         let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(&serde_json::to_vec(self)?)?;
-        fs::rename(&temporary, path)
+        let written = file.write_all(&serde_json::to_vec(self)?).and_then(|()| fs::rename(&temporary, path));
+        if written.is_err() {
+            let _ = fs::remove_file(&temporary);
+        }
+        written
     }
 }
 

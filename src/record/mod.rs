@@ -193,19 +193,21 @@ impl Recorder {
         let mut segment_options = options.segments;
         // Zero would be "after each batch" there; here it is "not before the end", and few files are to be kept open.
         segment_options.sync_every = options.sync_interval.max(Duration::from_millis(100));
+        let retention = options.retention.within_free_space(&dir)?;
+        segment_options.segment_bytes = retention.fitting(segment_options.segment_bytes);
         let segments = store::SegmentWriter::create(&dir, &segment_options)?;
         let queue = Arc::new(queue::Queue::new(options.queue_bytes, options.linger, options.overflow));
         let progress = Arc::new(progress::Progress::default());
         progress.publish(segments.position());
         let live = Live::default();
-        let segment_bytes = options.segments.segment_bytes;
+        let segment_bytes = segment_options.segment_bytes;
         let (index, asks) = Index::new(Arc::clone(&progress), Arc::clone(&queue), clock, live, segment_bytes);
         let tap = Tap::new(Arc::clone(&queue), clock);
         let (trigger, failed) = shutdown::channel();
         let flusher = (options.sync_interval > Duration::ZERO).then(|| Arc::new(flusher::Flusher::new()));
 
         let retention = sealing::Retention {
-            options: options.retention.within_free_space(&dir)?,
+            options: retention,
             trail: trail::Trail::new(dir.clone(), inspection.inspector.clone(), segments.position().segment),
             tap: tap.clone(),
         };
@@ -272,7 +274,15 @@ impl Recorder {
                 store::State::Incomplete { from_ns: Some(failure.complete_until_ns), why: failure.why.clone() }
             }
         };
-        self.dir.set_state(state)?;
+        // A failure was said when it came, and on a full disk cannot be said again.
+        if self.dir.reload().map_or(true, |meta| meta.state != state)
+            && let Err(error) = self.dir.set_state(state)
+        {
+            match &status.failure {
+                None => return Err(error.into()),
+                Some(_) => tracing::error!("the failure cannot be noted: {error}"),
+            }
+        }
         let recorded = status.totals.bytes_from_client + status.totals.bytes_from_server;
         Ok(Summary {
             unrecorded_bytes: status.queue.offered_bytes.saturating_sub(recorded),

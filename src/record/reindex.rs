@@ -5,7 +5,7 @@ use std::{fs, io, sync::Arc};
 use crate::{
     model::rows::Position,
     store::{
-        self, CaptureDir, SegmentReader,
+        self, CaptureDir, SegmentReader, State,
         recovery::{DamagedRange, OnDamage},
         retention,
     },
@@ -36,19 +36,27 @@ pub struct Reindexed {
 
 /// Throws tables and catalogue away and makes them anew from the segments, as the recorder would have: the same records
 /// give the same rows. Where retention has dropped segments, it begins with the state in `retained.json`: what began
-/// before has no rows then, and rules begin anew. `progress` is told each segment's number as it begins. Takes the capture's lock meanwhile.
+/// before has no rows then, and rules begin anew. A capture whose recorder was killed says from then on that it is
+/// incomplete, and from when. `progress` is told each segment's number as it begins. Takes the capture's lock meanwhile.
 ///
 /// # Errors
 /// Where the capture is being written, or files cannot be read or written. Damage in the segments is no error; it is
 /// passed over and told.
 pub fn reindex(dir: CaptureDir, inspection: &Inspection, progress: &mut dyn FnMut(u64)) -> Result<Reindexed, Error> {
-    let dir = dir.lock()?;
+    let mut dir = dir.lock()?;
+    // Its recorder may have ended between the opening and the lock.
+    dir.reload()?;
     let (segment, fold) = oldest(&dir, inspection)?;
     wipe(&dir)?;
     let work = Work::offline(fold, segment, Sealing::disk(dir.clone(), None));
     let read = read_all(&dir, segment, work, progress)?;
     if let Some(segment) = read.work.without_tables() {
         return Err(Error::NoTables { segment });
+    }
+    if dir.meta().state == State::Recording {
+        // Nobody else will say it: with the lock in our hand, its recorder is gone.
+        let why = "its recorder ended without sealing it (killed, or the machine went down)".to_owned();
+        dir.set_state(State::Incomplete { from_ns: read.work.now(), why })?;
     }
     let routes = read.work.routes();
     let totals = read.work.into_tally().totals().clone();

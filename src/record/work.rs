@@ -110,6 +110,11 @@ impl Work {
         self.fold.tally.routes()
     }
 
+    /// The instant of the last event, if there was any.
+    pub(super) fn now(&self) -> Option<Timestamp> {
+        Some(self.fold.now()).filter(|now| *now > Timestamp(0))
+    }
+
     /// The first segment whose tables could not be written, if any.
     pub(super) fn without_tables(&self) -> Option<u64> {
         self.without_tables

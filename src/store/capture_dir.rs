@@ -5,7 +5,7 @@
 
 use std::{
     fs::{self, File},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     sync::Arc,
     thread,
@@ -24,6 +24,9 @@ use super::{
 
 const META: &str = "capture.json";
 const LOCK: &str = "lock";
+/// Gives its room to the last word in `capture.json` when the disk is full.
+const RESERVE: &str = "reserve";
+const RESERVE_BYTES: usize = 32 << 10;
 
 /// A capture's folder. Cheap to clone; the lock, where held, goes with the last clone.
 #[derive(Clone, Debug)]
@@ -67,6 +70,7 @@ impl CaptureDir {
         dir.take_lock()?;
         files::create_private_dir(&dir.segments_dir()).context("create", &dir.segments_dir())?;
         dir.write_meta()?;
+        dir.write_reserve()?;
         files::sync_dir(captures)?;
         Ok(dir)
     }
@@ -151,8 +155,11 @@ impl CaptureDir {
         Ok(&self.meta)
     }
 
-    /// Writes another state into `capture.json`, atomically.
+    /// Writes another state into `capture.json`, atomically; also on a full disk, the first time.
     pub fn set_state(&mut self, state: State) -> Result<(), Error> {
+        if state != State::Recording {
+            files::remove(&self.path.join(RESERVE))?;
+        }
         self.meta.state = state;
         self.write_meta()
     }
@@ -209,6 +216,13 @@ impl CaptureDir {
             .map_err(|error| Error::Json { path: path.clone(), why: error.to_string() })?;
         json.push(b'\n');
         files::write_atomically(&path, &json)
+    }
+
+    fn write_reserve(&self) -> Result<(), Error> {
+        let path = self.path.join(RESERVE);
+        let mut file =
+            files::private_file().write(true).create(true).truncate(true).open(&path).context("create", &path)?;
+        file.write_all(&[0; RESERVE_BYTES]).context("write", &path)
     }
 
     fn take_lock(&mut self) -> Result<(), Error> {
@@ -348,6 +362,22 @@ mod tests {
         let mut reader = reader.lock().unwrap();
         assert_eq!(reader.meta().state, State::Recording, "as it was when it was opened");
         assert_eq!(reader.reload().unwrap().state, State::Clean);
+    }
+
+    #[test]
+    fn room_for_the_last_word_is_kept_until_it_is_said() {
+        let captures = tempfile::tempdir().unwrap();
+        let mut dir = CaptureDir::create(captures.path(), None, meta(1)).unwrap();
+        let reserve = dir.path().join(RESERVE);
+        assert_eq!(fs::metadata(&reserve).unwrap().len(), RESERVE_BYTES as u64);
+        dir.set_state(State::Incomplete { from_ns: None, why: "disk full".into() }).unwrap();
+        assert!(!reserve.exists());
+        dir.set_state(State::Clean).unwrap();
+        // What cannot be replaced leaves nothing beside it.
+        fs::remove_file(dir.path().join(META)).unwrap();
+        fs::create_dir(dir.path().join(META)).unwrap();
+        assert!(dir.set_state(State::Clean).is_err());
+        assert!(!files::temporary(&dir.path().join(META)).exists());
     }
 
     #[test]

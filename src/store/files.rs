@@ -29,12 +29,19 @@ pub(super) fn private_file() -> OpenOptions {
 /// Puts `bytes` in the place of the file at `path` such that readers and a crash find either the old or the new one.
 pub(super) fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), Error> {
     let temporary = temporary(path);
-    let mut file =
-        private_file().write(true).create(true).truncate(true).open(&temporary).context("create", &temporary)?;
-    file.write_all(bytes).context("write", &temporary)?;
-    file.sync_all().context("sync", &temporary)?;
-    fs::rename(&temporary, path).context("rename", path)?;
+    let written = write_whole(&temporary, bytes).and_then(|()| fs::rename(&temporary, path).context("rename", path));
+    if written.is_err() {
+        // A full disk needs the room.
+        let _ = remove(&temporary);
+    }
+    written?;
     sync_parent(path)
+}
+
+fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), Error> {
+    let mut file = private_file().write(true).create(true).truncate(true).open(path).context("create", path)?;
+    file.write_all(bytes).context("write", path)?;
+    file.sync_all().context("sync", path)
 }
 
 /// What a file is called until it is whole.

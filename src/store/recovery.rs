@@ -95,19 +95,35 @@ pub fn verify(dir: &CaptureDir) -> Result<Report, Error> {
     let (Some(first), Some(last)) = (listed.first().copied(), listed.last().copied()) else {
         return Ok(Report::default());
     };
+    verify_range(dir, first, last)
+}
+
+/// Not the listed ones: a folder that changes while it is listed may not show all.
+fn verify_range(dir: &CaptureDir, first: u64, last: u64) -> Result<Report, Error> {
     let mut report = Report::default();
     let mut previous = None;
-    // Not the listed ones: a folder that changes while it is listed may not show all.
     for number in first..=last {
         if !dir.segment_path(number).exists() {
             report.missing.push(number);
             previous = None;
             continue;
         }
-        let segment = verify_segment(dir, number, previous, number == last)?;
+        let segment = match verify_segment(dir, number, previous, number == last) {
+            Ok(segment) => segment,
+            // Retention of a running recorder was quicker.
+            Err(_) if !dir.segment_path(number).exists() => {
+                report.missing.push(number);
+                previous = None;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
         previous = segment.seal;
         report.segments.push(segment);
     }
+    // What went from the front meanwhile was dropped, and is not missing.
+    let oldest = dir.segments()?.first().copied().unwrap_or(last);
+    report.missing.retain(|number| *number > oldest);
     Ok(report)
 }
 
@@ -197,5 +213,33 @@ fn hash_upto(path: &Path, end: u64) -> Result<Hash, Error> {
             Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
             Err(error) => return Err(error).context("read", path),
         };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::{
+        model::WallAnchor,
+        store::{CaptureMeta, SegmentWriter, segment_writer::Options},
+    };
+
+    #[test]
+    fn what_retention_takes_while_it_is_verified_is_not_missing() {
+        let captures = tempfile::tempdir().unwrap();
+        let meta = CaptureMeta::new(WallAnchor::default(), serde_json::Value::Null, None);
+        let dir = CaptureDir::create(captures.path(), None, meta).unwrap();
+        for _ in 1..=5 {
+            SegmentWriter::create(&dir, &Options::default()).unwrap().seal().unwrap();
+        }
+        for dropped in [1, 2, 4] {
+            std::fs::remove_file(dir.segment_path(dropped)).unwrap();
+        }
+        // The folder was listed before the first ones went.
+        let report = verify_range(&dir, 1, 5).unwrap();
+        assert_eq!(report.missing, [4], "a hole is one, the beginning is none");
+        assert_eq!(report.segments.iter().map(|segment| segment.number).collect::<Vec<_>>(), [3, 5]);
     }
 }

@@ -3,7 +3,7 @@
 //!
 //! The caller first saves the inspector's state at the segment that becomes the oldest (`retained.json`, evidence like
 //! the segments), then drops, then records the [`Dropped`] fact that [`drop_upto`] returns. Never goes: a segment that is
-//! not sealed, or that the indexer has not finished.
+//! not sealed, or that the indexer has not finished, or the newest one.
 
 use std::{fs, io, path::PathBuf, time::Duration};
 
@@ -12,6 +12,11 @@ use serde::{Deserialize, Serialize};
 use crate::model::{Timestamp, trace::Dropped};
 
 use super::{CaptureDir, Error, error::IoContext, files, tables};
+
+/// What is kept consists of about so many segments at least …
+const MIN_SEGMENTS: u64 = 8;
+/// … but they do not get smaller than this for it.
+const MIN_SEGMENT_BYTES: u64 = 64 << 10;
 
 /// How much is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,6 +38,12 @@ impl Options {
     pub fn within_free_space(self, dir: &CaptureDir) -> Result<Self, Error> {
         let free = fs4::available_space(dir.path()).context("ask for the free space of", dir.path())?;
         Ok(Self { max_bytes: self.max_bytes.min(free / 2), ..self })
+    }
+
+    /// How large segments may be, where so many bytes are wished: what is kept is at least some segments, since whole
+    /// ones go.
+    pub fn fitting(&self, segment_bytes: u64) -> u64 {
+        segment_bytes.min((self.max_bytes / MIN_SEGMENTS).max(MIN_SEGMENT_BYTES))
     }
 }
 
@@ -59,11 +70,13 @@ pub fn due(dir: &CaptureDir, options: &Options, finished: u64, now_unix_ns: i64)
         sizes.push((number, bytes, modified));
     }
     let now = Duration::from_nanos(now_unix_ns.try_into().unwrap_or(0));
+    // The newest stays, whatever its size: a capture is never emptied.
+    let newest = sizes.last().map_or(0, |(number, ..)| *number);
     let mut upto = None;
     for (number, bytes, modified) in sizes {
         let age = modified.map(|modified| now.saturating_sub(modified));
         let too_old = options.max_age.zip(age).is_some_and(|(max, age)| age > max);
-        if number > finished || !(total > options.max_bytes || too_old) {
+        if number > finished || number == newest || !(total > options.max_bytes || too_old) {
             break;
         }
         total -= bytes;
@@ -159,6 +172,17 @@ mod tests {
         assert_eq!(due(0, 3), Some(3), "the last one is not finished");
         assert_eq!(due(0, 1), Some(1));
         assert_eq!(due(0, 0), None);
+    }
+
+    #[test]
+    fn the_newest_stays_and_segments_are_small_enough_for_some_to_stay() {
+        let (_captures, dir) = capture(3);
+        let options = Options { max_bytes: 0, max_age: Some(Duration::ZERO) };
+        assert_eq!(due(&dir, &options, 3, LATE).unwrap(), Some(2), "or there would be nothing left");
+        let fitting = |max_bytes: u64| Options { max_bytes, max_age: None }.fitting(16 << 20);
+        assert_eq!(fitting(20 << 30), 16 << 20);
+        assert_eq!(fitting(16 << 20), 2 << 20);
+        assert_eq!(fitting(1), 64 << 10);
     }
 
     #[test]

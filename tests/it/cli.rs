@@ -482,3 +482,62 @@ fn signal(child: &Child, name: &str) {
     let sent = std::process::Command::new("kill").args(["-s", name, &child.id().to_string()]).status().unwrap();
     assert!(sent.success());
 }
+
+/// Answers every request on every connection, until the test's process ends.
+fn plain_origin() -> std::net::SocketAddr {
+    let listener = TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        for client in listener.incoming() {
+            let mut client = BufReader::new(client.unwrap());
+            std::thread::spawn(move || {
+                let mut line = String::new();
+                while client.read_line(&mut line).is_ok_and(|read| read > 0) {
+                    if line.trim().is_empty() {
+                        let _ = client.get_mut().write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+                    }
+                    line.clear();
+                }
+            });
+        }
+    });
+    address
+}
+
+#[test]
+fn short_of_open_files_clients_wait_and_the_recorder_goes_on() {
+    let place = Place::new();
+    let config = place.write("small.toml", "[record]\nsegment = \"64KiB\"\n[proxy]\ndrain = \"100ms\"\n");
+    let mut recorder = std::process::Command::new("sh")
+        .args(["-c", "ulimit -n 100; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_firstframe"), "record", "--json"])
+        .args(["--listen-port", "0", "--config"])
+        .arg(config)
+        .arg("--captures")
+        .arg(place.path("captures"))
+        .arg("--ca-dir")
+        .arg(place.path("ca"))
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(recorder.stdout.take().unwrap()).lines();
+    let listening: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    let proxy: std::net::SocketAddr = listening["address"].as_str().unwrap().parse().unwrap();
+    let origin = plain_origin();
+    let mut client = TcpStream::connect(proxy).unwrap();
+    let request = format!("GET http://{origin}/ HTTP/1.1\r\nHost: {origin}\r\nX-Padding: {}\r\n\r\n", "x".repeat(1000));
+    let mut exchange = || {
+        client.write_all(request.as_bytes()).unwrap();
+        let mut answer = [0; 40];
+        client.read_exact(&mut answer).unwrap();
+        assert!(answer.ends_with(b"ok"), "{}", String::from_utf8_lossy(&answer));
+    };
+    exchange();
+    let idle: Vec<_> = (0..150).map(|_| TcpStream::connect(proxy).unwrap()).collect();
+    // Enough for several segments, each of which needs a file.
+    (0..200).for_each(|_| exchange());
+    drop(idle);
+    nix::sys::signal::kill(nix::unistd::Pid::from_raw(recorder.id() as i32), nix::sys::signal::SIGTERM).unwrap();
+    let stopped: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
+    assert!(recorder.wait().unwrap().success());
+    assert_eq!((&stopped["complete"], &stopped["exchanges"]), (&Value::Bool(true), &Value::from(201)), "{stopped}");
+}

@@ -321,8 +321,12 @@ fn oldest_segments_go_and_the_rest_is_indexed_as_before() {
     let live = Tables::of(&dir);
     reindex(&dir);
     let again = Tables::of(&dir);
-    assert_eq!(again.frames, live.frames);
-    // What began before the first segment that is kept has no row any more.
+    // What began before the first segment that is kept has no row any more, such as a frame that came in the segment
+    // before and was written in this one.
+    let whole = |(segment, rows): (u64, Vec<FrameRow>)| {
+        (segment, rows.into_iter().filter(|row| row.extent.first.segment >= first).collect::<Vec<_>>())
+    };
+    assert_eq!(again.frames, live.frames.into_iter().map(whole).collect::<Vec<_>>());
     let kept = |(segment, rows): (u64, Vec<ExchangeRow>)| {
         (segment, rows.into_iter().filter(|row| row.extent.first.segment >= first).collect::<Vec<_>>())
     };
@@ -446,6 +450,52 @@ fn a_killed_recorder_leaves_rows_that_readers_and_reindex_agree_on() {
     assert_eq!(again.len() as u64, report.totals.exchanges);
     assert!(again == read, "{} rows against {}", again.len(), read.len());
     assert!(record::index_tail(&dir, &inspection()).unwrap().recent.is_empty(), "now all have tables");
+
+    let dir = CaptureDir::open(&path).unwrap();
+    let State::Incomplete { from_ns: Some(from_ns), why } = dir.meta().state.clone() else {
+        panic!("it is known what became of it: {:?}", dir.meta().state)
+    };
+    assert!(from_ns > Timestamp(0) && why.contains("killed"), "{from_ns:?} {why}");
+    let ends = again.iter().filter_map(|row| row.response_last_byte_ns);
+    assert!(ends.max().unwrap() <= from_ns, "it is complete as far as the records reach");
+    reindex(&dir);
+    assert_eq!(CaptureDir::open(&path).unwrap().meta(), dir.meta(), "once more changes nothing");
+}
+
+/// Where even that cannot be noted.
+#[test]
+fn a_failed_recording_ends_with_its_summary_and_its_failure() {
+    let captures = tempfile::tempdir().unwrap();
+    let (tap, recorder, dir) = begin(captures.path(), options());
+    let index = recorder.index();
+    load(&tap, 1);
+    until("it is indexed", || index.status().lag_bytes == 0 && index.status().totals.exchanges > 0);
+    fs::rename(dir.path(), captures.path().join("moved")).unwrap();
+    fs::write(dir.path(), "no folder").unwrap();
+    until("recording fails", || {
+        load(&tap, 2);
+        !index.status().complete
+    });
+    let summary = recorder.stop().unwrap();
+    assert!(!summary.complete && summary.failure.is_some() && summary.totals.exchanges > 0);
+}
+
+#[test]
+fn a_capture_that_may_hardly_hold_anything_holds_its_end() {
+    let captures = tempfile::tempdir().unwrap();
+    let mut options = Options::default();
+    options.retention.max_bytes = 1 << 20;
+    let (tap, recorder, dir) = begin(captures.path(), options);
+    let index = recorder.index();
+    until("the first is gone", || {
+        load(&tap, 2);
+        until("all is indexed", || index.status().lag_bytes == 0);
+        dir.segments().unwrap()[0] > 1
+    });
+    let last = index.status().totals.exchanges;
+    recorder.stop().unwrap();
+    let kept: Vec<ExchangeRow> = table(&dir).into_iter().flat_map(|(_, rows)| rows).collect();
+    assert!(kept.len() > 20 && kept.iter().any(|row| row.id.0 == last), "{} of {last}", kept.len());
 }
 
 #[test]

@@ -105,7 +105,7 @@ pub(super) fn disk(settings: &Settings) -> Check {
 
 pub(super) fn descriptors() -> Check {
     let limits = fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    match soft_limit(&limits) {
+    match open_files(&limits) {
         None => Check::ok("descriptors", "limit not known on this system"),
         Some(limit) if limit < DESCRIPTORS_WANTED => Check::warn(
             "descriptors",
@@ -116,11 +116,12 @@ pub(super) fn descriptors() -> Check {
     }
 }
 
-/// The soft limit of open files in the text of Linux's `/proc/self/limits`; no limit at all is `u64::MAX`.
-fn soft_limit(limits: &str) -> Option<u64> {
+/// The hard limit of open files in the text of Linux's `/proc/self/limits`, to which a recorder raises its own; no limit
+/// at all is `u64::MAX`.
+fn open_files(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let soft = line.split_whitespace().next()?;
-    if soft == "unlimited" { Some(u64::MAX) } else { soft.parse().ok() }
+    let hard = line.split_whitespace().nth(1)?;
+    if hard == "unlimited" { Some(u64::MAX) } else { hard.parse().ok() }
 }
 
 pub(super) fn clock() -> Check {
@@ -204,15 +205,15 @@ mod tests {
     use crate::cli::doctor::Status;
 
     #[test]
-    fn the_soft_limit_is_read() {
+    fn the_limit_that_can_be_had_is_read() {
         let limits = "Limit                     Soft Limit           Hard Limit           Units     \n\
                       Max open files            1024                 524288               files     \n";
-        assert_eq!(soft_limit(limits), Some(1024));
+        assert_eq!(open_files(limits), Some(524_288));
         assert_eq!(
-            soft_limit("Max open files            unlimited            unlimited            files"),
+            open_files("Max open files            unlimited            unlimited            files"),
             Some(u64::MAX)
         );
-        assert_eq!(soft_limit(""), None);
+        assert_eq!(open_files(""), None);
     }
 
     #[test]

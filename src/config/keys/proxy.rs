@@ -165,7 +165,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "proxy.max_connections",
-        meaning: "Client connections at once; further ones wait. Each takes two open files (see `ulimit -n`).",
+        meaning: "Client connections at once; further ones wait. Each takes two open files: where\n`ulimit -n` allows fewer, fewer it is.",
         allowed: "a number from 1 to 1000000",
         set: |s, v| {
             s.proxy.max_connections = v.number(1, 1_000_000)?;
