@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ExchangeId, SessionId, Timestamp};
 
-/// By which means exchanges were put together (DESIGN 8), strongest first.
+/// By which means exchanges were put together, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CorrelatedBy {
