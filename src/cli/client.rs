@@ -243,6 +243,16 @@ pub(super) fn earlier_bundles(variable: impl Fn(&str) -> Option<OsString>) -> Ve
     paths
 }
 
+/// Where a shell would find a program.
+pub(super) fn look_up(program: &OsStr) -> Option<PathBuf> {
+    let path = Path::new(program);
+    if path.components().count() > 1 {
+        return path.is_file().then(|| path.to_owned());
+    }
+    let folders = std::env::var_os("PATH")?;
+    std::env::split_paths(&folders).map(|folder| folder.join(path)).find(|path| path.is_file())
+}
+
 fn file_name(argument: &OsStr) -> String {
     Path::new(argument).file_name().unwrap_or_default().to_string_lossy().to_lowercase()
 }

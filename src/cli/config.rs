@@ -4,7 +4,7 @@ use std::{io::Write as _, process::ExitCode};
 
 use serde_json::{Map, Value, json};
 
-use super::{Globals, Output, exit_code};
+use super::{Globals, Output, exit_code, output::say};
 use crate::config::{Key, Place, Settings, keys};
 
 /// Checks or shows the settings
@@ -40,6 +40,10 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             let settings = globals.settings()?;
             crate::app::check(&settings)?;
             show(&settings, json, &mut out)?;
+            out.flush()?;
+            if !globals.quiet {
+                say("the settings are in order");
+            }
         }
         What::Show { json } => show(&globals.settings()?, json, &mut out)?,
         What::Example => out.write_all(keys::example().as_bytes())?,

@@ -33,13 +33,13 @@ pub(super) struct Args {
     /// What to list
     #[arg(value_enum, default_value_t = What::Connections)]
     what: What,
-    /// Only those for which this holds: 'status>=400 and path~"/v2/"'
+    /// Only those for which this holds: 'status>=400 and path~"/v2/"'; a field that is none lists all that there are
     #[arg(short, long, value_name = "FILTER")]
     filter: Option<String>,
     /// One JSON object a line
     #[arg(long)]
     json: bool,
-    /// At most so many, the first
+    /// At most so many: the first, of captures the newest
     #[arg(short = 'n', long, value_name = "N")]
     limit: Option<usize>,
     /// Show secrets instead of their fingerprints

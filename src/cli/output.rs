@@ -57,13 +57,16 @@ pub fn stderr_is_colourful() -> bool {
 #[error("{0}")]
 pub struct Usage(pub String);
 
-/// Prints a failure as one line, `error: what: why`, and gives its code. Nothing is printed where the reader of
-/// standard output has gone.
+/// Prints a failure as one line, `error: what: why`, and gives its code. What is wrong on the command line keeps its
+/// lines: carets point at the spot above them. Nothing is printed where the reader of standard output has gone.
 pub fn report_failure(error: &anyhow::Error) -> ExitCode {
     if error.chain().any(is_closed_pipe) {
         return ExitCode::from(exit_code::DONE);
     }
-    say(&format!("error: {}", one_line(error)));
+    match error.downcast_ref::<Usage>() {
+        Some(usage) => say(&format!("error: {usage}")),
+        None => say(&format!("error: {}", one_line(error))),
+    }
     let usage = error.chain().any(|cause| cause.is::<Usage>() || cause.is::<Problem>());
     ExitCode::from(if usage { exit_code::USAGE } else { exit_code::FAILED })
 }
@@ -78,7 +81,7 @@ fn one_line(error: &anyhow::Error) -> String {
     let mut line = String::new();
     for cause in error.chain() {
         let text = cause.to_string();
-        let text = text.split('\n').map(str::trim).filter(|part| !part.is_empty()).collect::<Vec<_>>().join(" ");
+        let text = text.split('\n').map(str::trim).filter(|part| !is_pointer(part)).collect::<Vec<_>>().join(" ");
         if line.is_empty() {
             line = text;
         } else if !line.contains(&text) {
@@ -87,6 +90,11 @@ fn one_line(error: &anyhow::Error) -> String {
         }
     }
     line
+}
+
+/// Empty, or carets: they point at nothing on a line that was joined.
+fn is_pointer(part: &str) -> bool {
+    part.bytes().all(|byte| byte == b'^')
 }
 
 fn colour_wanted() -> bool {

@@ -134,6 +134,7 @@ pub(super) fn conclude(
             "frames": totals.frames,
             "proxy_made": totals.proxy_made,
             "unanswered": totals.unanswered,
+            "http2_connections": totals.http2_connections,
             "routes": summary.routes,
             "sockets": summary.sockets,
             "rules": totals.rules,
@@ -143,7 +144,9 @@ pub(super) fn conclude(
     if !events && !globals.quiet {
         let path = ended.shown.display().to_string();
         let selector = selector(settings, globals);
-        let subject = Subject { name: &ended.name, path: &path, selector: &selector, took_ns: ended.at.0 };
+        let metadata_named = settings.metadata.is_some() || settings.profile != "generic";
+        let subject =
+            Subject { name: &ended.name, path: &path, selector: &selector, metadata_named, took_ns: ended.at.0 };
         let mut out = Output::stdout();
         out.write_all(report::summary::text(summary, subject).as_bytes())?;
         out.flush()?;

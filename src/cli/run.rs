@@ -1,7 +1,7 @@
 //! `run`: a command through the proxy, from its start to the summary.
 
 use std::{
-    ffi::OsString,
+    ffi::{OsStr, OsString},
     io,
     path::{Path, PathBuf},
     process::{ExitCode, ExitStatus, Stdio},
@@ -48,6 +48,13 @@ pub(super) struct Args {
 pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let fail_on = args.fail_on.iter().map(|text| FailOn::parse(text)).collect::<Result<Vec<_>, _>>()?;
     let settings = args.recording.settings(globals, args.listen_port.or(Some(0)))?;
+    // Windows tries endings of its own. What is not there must not leave an empty capture, which would be the newest.
+    if cfg!(unix)
+        && let Some(program) = args.command.first().filter(|program| client::look_up(program).is_none())
+    {
+        say(&cannot_run(program, &"it is not found"));
+        return Ok(ExitCode::from(exit_code::COMMAND_NOT_FOUND));
+    }
     app::runtime()?.block_on(through_the_proxy(args.command, &fail_on, &settings, globals, args.recording.json))
 }
 
@@ -69,9 +76,8 @@ async fn through_the_proxy(
     let child = match start(&prepared, events) {
         Ok(child) => child,
         Err(error) => {
-            let program = prepared.command.first().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
             running.stop(std::future::pending()).await?;
-            say(&format!("error: cannot run {program}: {error}; hint: `firstframe doctor -- {program}` says more"));
+            prepared.command.first().into_iter().for_each(|program| say(&cannot_run(program, &error)));
             return Ok(ExitCode::from(exit_code::COMMAND_NOT_FOUND));
         }
     };
@@ -100,6 +106,11 @@ async fn through_the_proxy(
         0 if !matched.is_empty() => ExitCode::from(exit_code::FAIL_ON),
         code => ExitCode::from(code),
     })
+}
+
+fn cannot_run(program: &OsStr, why: &dyn std::fmt::Display) -> String {
+    let program = program.to_string_lossy();
+    format!("error: cannot run {program}: {why} (hint: `firstframe doctor -- {program}` says more)")
 }
 
 /// The command with what leads it to the proxy; the files that make it trust us are written.
@@ -270,8 +281,8 @@ fn advice(silence: Silence, kind: Kind, selector: &str) -> String {
                 .to_owned()
         }
         Silence::NoConnection => {
-            "nothing reached the proxy: the command reads no proxy variable (Node's `ws` and Go towards localhost do \
-             not), or sets its own; give it the proxy in its own configuration, or use \
+            "nothing reached the proxy: the command reads no proxy variable (Node before 22.21, Node's `ws`, and Go towards \
+             localhost do not), or sets its own; give it the proxy in its own configuration, or use \
              --mode reverse:https://HOST and the address that it prints as base URL"
                 .to_owned()
         }
@@ -282,6 +293,11 @@ fn advice(silence: Silence, kind: Kind, selector: &str) -> String {
         ),
         Silence::NoServer => {
             format!("clients came, but no server was reached: `firstframe{selector} ls connections` says why for each")
+        }
+        Silence::Http2 => {
+            "everything was asked over HTTP/2, which is relayed and recorded but not decoded yet: with --no-http2 clients \
+             fall back to HTTP/1.1, and their requests are shown"
+                .to_owned()
         }
         Silence::NoRequest => format!(
             "clients connected and asked for nothing that is HTTP: `firstframe{selector} ls connections` shows how far \

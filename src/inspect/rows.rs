@@ -40,7 +40,8 @@ pub(super) fn connection(view: &Connection, extent: Extent) -> ConnectionRow {
         server_tls: version(&view.server_tls),
         opened_ns: view.opened,
         phases: Phases {
-            accept: phase(view.opened, view.first_byte),
+            // A byte may have arrived before the connection was taken from the system's queue: no time was spent waiting.
+            accept: phase(view.opened, view.first_byte.map(|first| first.max(view.opened))),
             connect: view.connect.as_ref().and_then(|connect| phase(connect.begin, connect.answered)),
             dial: view.dialed.as_ref().and_then(|dialed| phase(dialed.begin, Some(dialed.end))),
             server_tls: server_tls.and_then(|tls| phase(tls.begin, Some(tls.end))),

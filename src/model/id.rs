@@ -9,7 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A text that is not an identifier of the wanted kind.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{found:?} is not an id of a {kind}: expected {letter} and a number, such as {letter}12")]
+#[error("{found:?} is not the id of {kind}: expected {letter} and a number, such as {letter}12")]
 pub struct InvalidId {
     kind: &'static str,
     letter: char,
@@ -56,19 +56,19 @@ macro_rules! id {
 
 id!(
     /// One client TCP connection with its server connection.
-    ConnectionId, "connection", 'c'
+    ConnectionId, "a connection", 'c'
 );
 id!(
     /// A request with its response.
-    ExchangeId, "exchange", 'x'
+    ExchangeId, "an exchange", 'x'
 );
 id!(
     /// One WebSocket frame.
-    FrameId, "frame", 'f'
+    FrameId, "a frame", 'f'
 );
 id!(
     /// The exchanges and sockets of one virtual user.
-    SessionId, "session", 's'
+    SessionId, "a session", 's'
 );
 
 impl ConnectionId {

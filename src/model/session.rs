@@ -49,7 +49,7 @@ impl Clash {
     }
 }
 
-/// By which means exchanges were put together (DESIGN 8), strongest first.
+/// By which means exchanges were put together, strongest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum CorrelatedBy {

@@ -36,7 +36,7 @@ pub enum Fact<'a> {
     Data(Chunk<'a>),
     /// Bytes that arrived from `from` were written to the other side.
     Written(Written),
-    /// The relay put `bytes` in the place of the range before passing it on (see DESIGN, the changes that are made).
+    /// The relay put `bytes` in the place of the range before passing it on.
     Rewritten(Rewritten, &'a [u8]),
     /// The proxy itself answered the client with `bytes`, which bear `X-Firstframe-Error`.
     ProxyMade(ProxyMade, &'a [u8]),
@@ -131,7 +131,7 @@ pub struct Chunk<'a> {
     pub from: Side,
     /// Where they lie in that side's bytes.
     pub offset: u64,
-    /// When the kernel had received them: an upper bound, see DESIGN 5.4. `None` where the platform does not tell.
+    /// When the kernel had received them: an upper bound. `None` where the platform does not tell.
     pub arrived: Option<Timestamp>,
     /// When our read returned.
     pub read: Timestamp,

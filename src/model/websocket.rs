@@ -7,7 +7,7 @@ use super::{
     trace::{ByteRange, Closer},
 };
 
-/// What became of an exchange whose upgrade was granted. OPEN has several instants, never one (see DESIGN 2).
+/// What became of an exchange whose upgrade was granted. OPEN has several instants, never one.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Socket {
     /// The last byte of the server's 101 head arrived.

@@ -33,6 +33,8 @@ pub(super) struct Indexer {
     index: Arc<Index>,
     progress: Arc<Progress>,
     asks: mpsc::Receiver<Ask>,
+    /// Up to where the last turn's rows are to be seen.
+    published: Position,
 }
 
 impl Indexer {
@@ -47,7 +49,7 @@ impl Indexer {
         let start = Position { segment: progress.position().segment, offset: 0 };
         let reader = SegmentReader::open(dir, start)?;
         let work = Work::live(inspection, start.segment, sealing, Arc::clone(&index))?;
-        Ok(Self { reader, work, index, progress, asks })
+        Ok(Self { reader, work, index, progress, asks, published: Position::default() })
     }
 
     /// Runs until the writer has gone and everything is read.
@@ -99,8 +101,11 @@ impl Indexer {
                 }
             }
         }
-        if records > 0 {
-            self.work.publish(self.reader.position());
+        // A segment's header is no record, but who has read it has caught up.
+        let upto = self.reader.position();
+        if records > 0 || upto != self.published {
+            self.published = upto;
+            self.work.publish(upto);
         }
         records > 0
     }

@@ -30,6 +30,9 @@ pub struct Totals {
     pub client_tls_failed: u64,
     /// Handshakes with servers that failed.
     pub server_tls_failed: u64,
+    /// Connections on which HTTP/2 was chosen: relayed and recorded, and not decoded.
+    #[serde(default)]
+    pub http2_connections: u64,
     /// Exchanges that are over. A WebSocket's is over when its connection is.
     pub exchanges: u64,
     /// Of them, those that the server refused (see the profile).
@@ -193,6 +196,9 @@ impl Tally {
                 Side::Client => totals.client_tls_failed += 1,
                 Side::Server => totals.server_tls_failed += 1,
             },
+            Fact::Tls(tls) if tls.side == Side::Client && tls.alpn.as_deref() == Some("h2") => {
+                totals.http2_connections += 1;
+            }
             Fact::Stalled(stalled) => totals.stalled_ns += stalled.waited_ns,
             Fact::Gap(gap) => {
                 totals.gaps += 1;

@@ -16,6 +16,8 @@ pub struct Subject<'a> {
     /// What follows `firstframe` in commands about it, with a space before: ` -w DIR -c NAME`; empty where it is what
     /// would be taken anyway.
     pub selector: &'a str,
+    /// Whether anything says which requests are metadata; without, the rule about them knows the plainest cases alone.
+    pub metadata_named: bool,
     /// How long it took.
     pub took_ns: u64,
 }
@@ -29,6 +31,8 @@ pub enum Silence {
     NotTrusted,
     /// Clients connected, and no server could be reached.
     NoServer,
+    /// All that was asked was asked over HTTP/2, which is not decoded.
+    Http2,
     /// Clients connected and asked for nothing.
     NoRequest,
 }
@@ -49,6 +53,8 @@ pub fn silence(totals: &Totals) -> Option<Silence> {
         Some(Silence::NotTrusted)
     } else if unreached > 0 || totals.proxy_made > 0 {
         Some(Silence::NoServer)
+    } else if totals.http2_connections > 0 {
+        Some(Silence::Http2)
     } else {
         Some(Silence::NoRequest)
     }
@@ -102,6 +108,13 @@ fn overview(text: &mut String, totals: &Totals) {
 /// What the recording itself did to the traffic, or missed of it. Said only where there is something to say.
 fn observer(text: &mut String, summary: &Summary) {
     let totals = &summary.totals;
+    if totals.http2_connections > 0 {
+        let spoke = count(totals.http2_connections);
+        push_wrapped(
+            text,
+            &format!("not decoded  {spoke} of the connections, HTTP/2: --no-http2 makes clients use HTTP/1.1"),
+        );
+    }
     if totals.stalled_ns > 0 {
         let stalled = millis(totals.stalled_ns);
         push_wrapped(text, &format!("slowed       by {stalled} in all, waiting for the disk: times include it"));
@@ -222,6 +235,12 @@ fn next(text: &mut String, summary: &Summary, subject: Subject<'_>) {
         let status = route.status.unwrap_or_default();
         commands.push((format!("ls exchanges --filter 'status={status}'"), "all of these"));
     }
+    if let Some(part) = perhaps_metadata(summary).filter(|_| !subject.metadata_named) {
+        commands.push((
+            format!("reindex --set 'metadata=method=POST path~\"{part}\"'"),
+            "whether these came before their sockets were open: then `ls flags`",
+        ));
+    }
     if totals.dials_failed + totals.server_tls_failed + totals.client_tls_failed > 0 {
         commands.push(("ls connections".to_owned(), "what failed, and why"));
     }
@@ -249,6 +268,19 @@ fn next(text: &mut String, summary: &Summary, subject: Subject<'_>) {
             let _ = writeln!(text, "  {command}\n      {what}");
         }
     }
+}
+
+/// The path of posts that were refused where there were sockets, as far as it can stand in a filter; none where the
+/// rule about metadata has found something already.
+fn perhaps_metadata(summary: &Summary) -> Option<&str> {
+    let totals = &summary.totals;
+    if totals.sockets_opened == 0 || totals.rules.contains_key("metadata-before-open") {
+        return None;
+    }
+    let route = summary.routes.iter().find(|route| route.refused && !route.websocket && route.method == "POST")?;
+    let part = route.path.split('{').next().unwrap_or_default();
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-".contains(c);
+    (part.len() > 1 && part.chars().all(plain)).then_some(part)
 }
 
 /// `, 3 refused` for each that is not zero.

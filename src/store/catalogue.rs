@@ -196,6 +196,8 @@ impl Catalogue {
         }
         files::create_private_dir(&path).context("create", &path)?;
         let db = config(&path).open().map_err(|error| failed(&path, &error))?;
+        // The files of a recorder that is killed are never closed.
+        restrict(&path)?;
         let catalogue = Self { db, path };
         catalogue.write(OWNER, &Owner::of(dir))?;
         Ok(catalogue)

@@ -120,9 +120,11 @@ fn one_that_is_open_not_closed_damaged_or_foreign_is_ignored() {
 fn nobody_else_can_read_it() {
     use std::os::unix::fs::PermissionsExt;
     let (_captures, dir) = dir();
-    Catalogue::rebuild(&dir).unwrap().close().unwrap();
+    let catalogue = Catalogue::rebuild(&dir).unwrap();
     let mode = |path: &Path| fs::metadata(path).unwrap().permissions().mode() & 0o777;
     assert_eq!(mode(&dir.catalogue_dir()), 0o700);
+    assert_eq!(mode(&dir.catalogue_dir().join("db")), 0o600, "while it is open, and if it is never closed");
+    catalogue.close().unwrap();
     assert_eq!(mode(&dir.catalogue_dir().join("db")), 0o600);
     assert_eq!(mode(&sum_path(&dir.catalogue_dir())), 0o600);
 }

@@ -166,6 +166,21 @@ fn what_cannot_be_had_fails_with_one_line_and_leaves_nothing() {
     assert_eq!(code, 1);
 }
 
+#[test]
+fn a_wrong_filter_is_shown_with_the_spot_under_it() {
+    let answer = Place::new().run(&["ls", "--filter", "method=GET colour=red"]);
+    assert_eq!((answer.code, answer.stdout.as_str()), (2, ""));
+    let lines: Vec<&str> = answer.stderr.lines().collect();
+    assert_eq!(
+        lines.get(..3),
+        Some(
+            ["error: --filter: there is no field \"colour\"", "  method=GET colour=red", "             ^^^^^^"]
+                .as_slice()
+        ),
+        "{lines:?}"
+    );
+}
+
 #[cfg(unix)]
 #[test]
 fn a_ca_key_that_others_can_read_is_refused() {
@@ -258,6 +273,7 @@ fn run_points_its_command_at_the_proxy_and_passes_on_its_code() {
     let missing = place.run(&["run", "--", "no-such-command-here"]);
     assert_eq!(missing.code, 127);
     assert!(missing.stderr.contains("error: cannot run no-such-command-here: "), "{}", missing.stderr);
+    assert_eq!(place.captures(), 2, "an empty one would be the newest, which is what the next `ls` reads");
 }
 
 #[cfg(unix)]

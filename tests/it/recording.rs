@@ -679,3 +679,14 @@ async fn watchers_see_rows_as_they_become_final_and_the_end() {
     tokio::time::timeout(Duration::from_secs(60), end).await.unwrap();
     server.stop().await;
 }
+
+#[test]
+fn a_recorder_that_nobody_uses_is_not_behind() {
+    let captures = tempfile::tempdir().unwrap();
+    let (tap, recorder, _) = begin(captures.path(), options());
+    let index = recorder.index();
+    until("the first segment's header is read", || index.status().lag_bytes == 0);
+    assert_eq!(index.status().lag_ns, 0);
+    drop(tap);
+    recorder.stop().unwrap();
+}

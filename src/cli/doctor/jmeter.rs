@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{Check, Status};
-use crate::cli::client::{self, Kind};
+use crate::cli::client::{self, Kind, look_up};
 
 /// What the plugin's file begins with, in JMeter's `lib/ext`.
 const PLUGIN: &str = "jmeter-websocket-samplers";
@@ -94,16 +94,6 @@ fn home(named: &Path) -> Option<PathBuf> {
     let real = fs::canonicalize(named).ok()?;
     let home = real.parent()?.parent()?;
     home.join("lib/ext").is_dir().then(|| home.to_owned())
-}
-
-/// Where a shell would find it.
-fn look_up(program: &OsStr) -> Option<PathBuf> {
-    let path = Path::new(program);
-    if path.components().count() > 1 {
-        return path.is_file().then(|| path.to_owned());
-    }
-    let folders = env::var_os("PATH")?;
-    env::split_paths(&folders).map(|folder| folder.join(path)).find(|path| path.is_file())
 }
 
 #[cfg(test)]

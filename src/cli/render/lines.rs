@@ -106,6 +106,6 @@ fn connection(row: &ConnectionRow, look: Look) -> String {
         look.paint(Ink::Id, &row.id.to_string()),
         text::clean(&row.client),
         text::clean(server),
-        look.paint(ink, &ending)
+        look.paint(ink, &text::clean(&ending))
     )
 }

@@ -48,7 +48,7 @@ pub fn columns(kind: Kind) -> &'static [Column] {
                     right("FRAMES"),
                     or_drop(right("SENT"), 4),
                     or_drop(right("RECEIVED"), 4),
-                    left("CLOSED"),
+                    rest("CLOSED"),
                 ]
             }
         }
@@ -155,10 +155,12 @@ fn setup(row: &ConnectionRow) -> Option<u64> {
     Some(last.0.saturating_sub(row.opened_ns.0))
 }
 
-/// How a connection ended, in a word or two, and how bad that is.
+/// How a connection ended, in a word or two, and how bad that is; what failed says why, in short.
 pub(super) fn ending(row: &ConnectionRow) -> (Ink, String) {
-    if row.proxy_error.is_some() {
-        return (Ink::Bad, "failed".to_owned());
+    if let Some(why) = &row.proxy_error {
+        let short = [("received fatal alert: ", "alert "), ("invalid peer certificate: ", "certificate ")];
+        let found = short.iter().find_map(|(long, short)| Some(format!("{short}{}", why.strip_prefix(long)?)));
+        return (Ink::Bad, found.unwrap_or_else(|| why.clone()));
     }
     match (&row.closed_by, &row.how) {
         (Some(by), Some(how)) => {

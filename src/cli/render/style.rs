@@ -17,10 +17,12 @@ pub struct Look {
 }
 
 impl Look {
-    /// For standard output: as wide as the terminal, or 80.
+    /// For standard output: as wide as `COLUMNS` says, else as the terminal is, else 80.
     pub fn of(output: &Output) -> Self {
-        let width = output.is_terminal().then(terminal_size::terminal_size).flatten().map(|(width, _)| width.0);
-        Self { colour: output.is_colourful(), width: width.map_or(DEFAULT_WIDTH, usize::from).max(LEAST_WIDTH) }
+        let said = std::env::var("COLUMNS").ok().and_then(|text| text.trim().parse().ok()).filter(|width| *width > 0);
+        let terminal = || output.is_terminal().then(terminal_size::terminal_size).flatten();
+        let width = said.or_else(|| terminal().map(|(width, _)| usize::from(width.0)));
+        Self { colour: output.is_colourful(), width: width.unwrap_or(DEFAULT_WIDTH).max(LEAST_WIDTH) }
     }
 
     /// Without colours, of a given width.

@@ -151,11 +151,12 @@ fn widths(columns: &[Column], rows: &[Vec<Cell>], total: usize, more: bool) -> V
     let mut spare = total.saturating_sub(needed(&kept));
     let mut lacking = needed(&kept).saturating_sub(total);
     let mut widths = Vec::new();
+    let last_rest = columns.iter().rposition(|column| column.kind == Fit::Rest);
     for (at, column) in columns.iter().enumerate() {
         let mut width = wanted(at, column);
         if column.kind == Fit::Rest {
             let wish = natural.get(at).copied().unwrap_or_default().saturating_sub(width).min(spare);
-            let gain = if more { spare } else { wish };
+            let gain = if more && Some(at) == last_rest { spare } else { wish };
             spare -= gain;
             width += gain;
             let loss = lacking.min(width.saturating_sub(NARROWEST));

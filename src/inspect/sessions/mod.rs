@@ -1,4 +1,4 @@
-//! Which exchanges and sockets belong to one virtual user (DESIGN 8).
+//! Which exchanges and sockets belong to one virtual user.
 //!
 //! A session is found by the first of these that the request bears: an identity header (sure, unless clients of several
 //! addresses send the same value); a key that the profile names (sure, unless several sockets bear it at once); its

@@ -1,4 +1,4 @@
-//! The framer: follows both directions of HTTP/1 so that the few changes of DESIGN 5.3 are made in heads, and nowhere
+//! The framer: follows both directions of HTTP/1 so that the few changes below are made in heads, and nowhere
 //! else. Every change is told, with the bytes that it replaced.
 //!
 //! It holds bytes back only while it cannot know whether they are to be changed: a target that may turn out to be our

@@ -9,8 +9,13 @@ use crate::{
     record::{Failure, QueueState},
 };
 
-const SUBJECT: Subject<'_> =
-    Subject { name: "20261122-185507", path: "captures/20261122-185507", selector: "", took_ns: 12_345_678_901 };
+const SUBJECT: Subject<'_> = Subject {
+    name: "20261122-185507",
+    path: "captures/20261122-185507",
+    selector: "",
+    metadata_named: false,
+    took_ns: 12_345_678_901,
+};
 
 fn route(path: &str, status: Option<u16>, count: u64) -> RouteTotal {
     RouteTotal {
@@ -159,4 +164,29 @@ fn silence_has_its_reason() {
     assert_eq!(silence(&both), Some(Silence::NotTrusted), "a client that trusts us is told what failed");
     let ours = Totals { proxy_made: 3, ..totals(5, 0, 3, 3) };
     assert_eq!(silence(&ours), Some(Silence::NoServer), "answers of our own are none");
+}
+
+#[test]
+fn http2_is_said_to_be_not_decoded() {
+    let only = Totals { connections: 3, http2_connections: 3, ..Totals::default() };
+    assert_eq!(silence(&only), Some(Silence::Http2));
+    let mut summary = refused();
+    assert!(!text(&summary, SUBJECT).contains("HTTP/2"));
+    summary.totals.http2_connections = 2;
+    assert_eq!(silence(&summary.totals), None);
+    let text = text(&summary, SUBJECT);
+    assert!(text.contains("not decoded  2 of the connections, HTTP/2: --no-http2"), "{text}");
+}
+
+#[test]
+fn refused_posts_beside_sockets_lead_to_the_metadata_rule() {
+    let mut summary = refused();
+    summary.routes = vec![route("/api/v2/recordings/{id}/metadata", Some(400), 50)];
+    let hint = "firstframe reindex --set 'metadata=method=POST path~\"/api/v2/recordings/\"'";
+    assert!(!text(&summary, SUBJECT).contains(hint), "it was found early already");
+    summary.totals.rules.clear();
+    assert!(text(&summary, SUBJECT).contains(hint), "{}", text(&summary, SUBJECT));
+    assert!(!text(&summary, Subject { metadata_named: true, ..SUBJECT }).contains(hint));
+    summary.routes = vec![route("/a'b", Some(400), 50)];
+    assert!(!text(&summary, SUBJECT).contains("reindex"), "no quoting that a shell could misread");
 }
