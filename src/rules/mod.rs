@@ -52,6 +52,7 @@ mod wrong_date_type;
 mod answer;
 mod body;
 mod connections;
+mod document;
 mod etags;
 mod fault;
 mod metadata;
@@ -60,6 +61,8 @@ mod routes;
 mod words;
 
 use std::sync::Arc;
+
+pub use document::document;
 
 use crate::model::{
     flag::{Flag, Severity},

@@ -118,3 +118,18 @@ fn cases(folder: &str) -> Vec<PathBuf> {
     assert!(!cases.is_empty(), "{} holds no case", folder.display());
     cases
 }
+
+/// `docs/rules.md` says what the rules say of themselves.
+#[test]
+fn the_document_of_the_rules_is_current() {
+    let path = format!("{}/docs/rules.md", env!("CARGO_MANIFEST_DIR"));
+    let expected = rules::document();
+    if std::env::var_os("UPDATE").is_some() {
+        fs::write(&path, &expected).unwrap();
+    }
+    assert_eq!(
+        fs::read_to_string(&path).unwrap_or_default(),
+        expected,
+        "see how docs/rules.md is written, in its head"
+    );
+}

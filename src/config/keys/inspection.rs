@@ -73,21 +73,32 @@ pub(super) const KEYS: &[Key] = &[
         ..PLAIN
     },
     Key {
+        name: "rules.on",
+        meaning: "Ids of rules that are on although they are off by default. docs/rules.md lists all.",
+        allowed: "a list of rule ids",
+        set: |s, v| {
+            s.rules.on = rule_ids(v.texts()?)?;
+            Ok(())
+        },
+        show: |s| json!(s.rules.on),
+        ..PLAIN
+    },
+    Key {
         name: "rules.off",
         meaning: "Ids of rules that are off.",
         allowed: "a list of rule ids",
         set: |s, v| {
-            let ids = v.texts()?;
-            let unknown = ids.iter().find(|id| crate::rules::find(id).is_none());
-            match unknown {
-                Some(id) => Err(Refused::Because(crate::rules::UnknownRule(id.clone()).to_string())),
-                None => {
-                    s.rules.off = ids;
-                    Ok(())
-                }
-            }
+            s.rules.off = rule_ids(v.texts()?)?;
+            Ok(())
         },
         show: |s| json!(s.rules.off),
         ..PLAIN
     },
 ];
+
+fn rule_ids(ids: Vec<String>) -> Result<Vec<String>, Refused> {
+    match ids.iter().find(|id| crate::rules::find(id).is_none()) {
+        Some(id) => Err(Refused::Because(crate::rules::UnknownRule(id.clone()).to_string())),
+        None => Ok(ids),
+    }
+}
