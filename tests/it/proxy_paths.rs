@@ -638,8 +638,11 @@ async fn ten_thousand_connections_leave_no_task() {
             });
         }
     });
+    // Once one is served, the listener's own tasks have begun: they are not to be taken for left-overs.
+    let first = rig.tunnel("api.test:80").await;
     let tasks = tokio::runtime::Handle::current().metrics();
     let before = tasks.num_alive_tasks();
+    drop(first);
     let clients: Vec<_> = (0..AT_ONCE)
         .map(|number| {
             let rig = std::sync::Arc::clone(&rig);
