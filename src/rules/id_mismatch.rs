@@ -19,7 +19,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::RequestBody, Needs::Session],
     known: Known::Before,
-    source: "DESIGN 8; shared variables of concurrent threads",
+    source: "shared variables of concurrent threads",
     default_on: true,
     why: "two means say two different things",
     build: |_: &Options| Box::new(IdMismatch),

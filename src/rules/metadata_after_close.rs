@@ -1,6 +1,6 @@
 //! `metadata-after-close`: metadata came when its socket had closed.
 //!
-//! Source: DESIGN 8. Which socket it was is known where the request bears its key, else when the session ends without
+//! Which socket it was is known where the request bears its key, else when the session ends without
 //! another socket: until then it belongs to the next one. Only where a profile or a filter says what metadata is.
 
 use crate::model::flag::{Evidence, Severity, Subject};
@@ -18,7 +18,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Session],
     known: Known::Before,
-    source: "DESIGN 8; a socket that was closed or replaced is among the causes found with JMeter",
+    source: "a socket that was closed or replaced is among the causes found with JMeter",
     default_on: true,
     why: "it speaks only where it is known what metadata is",
     build: |options| metadata::build(options, &["metadata-after-close"]),

@@ -18,7 +18,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Session],
     known: Known::After,
-    source: "DESIGN 8; thread groups measured with JMeter",
+    source: "thread groups measured with JMeter",
     default_on: true,
     why: "it speaks only where it is known what metadata is, and whose",
     build: |options| metadata::build(options, &["metadata-without-socket"]),
