@@ -7,10 +7,11 @@
 //! |---|---|
 //! | 7 | [`app`], [`cli`], [`config`] |
 //! | 6 | [`report`], [`api`] |
-//! | 4 | [`query`], [`proxy`] |
+//! | 5 | [`diagnose`] (pure), [`export`], [`replay`], [`lab`] |
+//! | 4 | [`query`], [`import`], [`proxy`] |
 //! | 3 | [`record`] |
 //! | 2 | [`inspect`] (pure), [`rules`] (pure) |
-//! | 1 | [`decode`] (pure), [`profile`] (pure), [`redact`] (pure), [`ca`], [`store`] |
+//! | 1 | [`decode`] (pure), [`profile`] (pure), [`redact`] (pure), [`stats`] (pure), [`ca`], [`store`] |
 //! | 0 | [`model`] (pure), [`clock`], [`shutdown`] |
 //!
 //! One exchange's way through them: docs/lifecycle.md. The bytes on disk: docs/format.md.
@@ -23,6 +24,7 @@ pub mod ca;
 pub mod decode;
 pub mod profile;
 pub mod redact;
+pub mod stats;
 pub mod store;
 
 pub mod inspect;
@@ -30,8 +32,14 @@ pub mod rules;
 
 pub mod record;
 
+pub mod import;
 pub mod proxy;
 pub mod query;
+
+pub mod diagnose;
+pub mod export;
+pub mod lab;
+pub mod replay;
 
 pub mod api;
 pub mod report;

@@ -3,11 +3,13 @@
 //! *Facts* ([`trace`]) are what happened on the wire, stored and never rewritten. *Views* ([`connection`], [`exchange`],
 //! [`websocket`], [`session`], [`flag`]) are derived from facts by a fold and can be derived again at any time.
 //! [`observation`] is the one stream of views that rules, tables and live subscribers listen to; [`rows`] is what a
-//! script sees. PURE: no IO, no clock, no log, no global state.
+//! script sees, [`columns`] what the diagnosis reads, and [`finding`] what it says. PURE: no IO, no clock, no log, no global state.
 
 pub mod anomaly;
+pub mod columns;
 pub mod connection;
 pub mod exchange;
+pub mod finding;
 pub mod flag;
 pub mod headers;
 pub mod http;

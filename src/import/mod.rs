@@ -1,0 +1,1 @@
+//! What others recorded of the same run: JMeter's JTL, read and joined with the wire.

@@ -1,0 +1,1 @@
+//! Statistics that the diagnosis, experiments and reports share: intervals, permutation, change points. PURE.
