@@ -4,6 +4,7 @@ use std::{io::Write, path::Path};
 
 use crate::{
     model::{WallAnchor, flag::Subject, rows::Row},
+    profile::{Profile, Refused},
     record::{self, Inspection, Snapshot},
     redact::Redactor,
     store::{self, CaptureDir, LockState, State},
@@ -27,7 +28,7 @@ pub struct Capture {
     notes: Vec<String>,
 }
 
-enum Held {
+pub(super) enum Held {
     Files(Standing, Snapshot),
     Recorder(Client),
 }
@@ -150,6 +151,30 @@ impl Capture {
             Held::Recorder(client) => Some(client),
             Held::Files(..) => None,
         }
+    }
+
+    /// What is known of its API.
+    pub fn profile(&self) -> Option<&Profile> {
+        self.inspection.rules.profile.as_deref()
+    }
+
+    /// The headers that name virtual users.
+    pub fn identity_headers(&self) -> &[String] {
+        &self.inspection.inspector.identity_headers
+    }
+
+    /// The statuses that count as refused.
+    pub fn refused(&self) -> &Refused {
+        &self.inspection.refused
+    }
+
+    /// Whether everything that passed is in it.
+    pub fn is_whole(&self) -> bool {
+        self.dir.meta().state == State::Clean
+    }
+
+    pub(super) fn held(&self) -> &Held {
+        &self.held
     }
 
     /// A fresh redactor with this capture's key.

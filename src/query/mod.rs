@@ -3,6 +3,7 @@
 //! - [`capture`]: finds a capture and opens it: finished, running, or killed.
 //! - [`source`]: what all readers need of it; [`mod@list`], [`mod@show`]: rows with their joins; [`raw`]: exact bytes.
 //! - [`details`]: everything about one id, for people.
+//! - [`columns`]: captures as what a diagnosis reads.
 //! - [`wire`] and [`client`]: the same over a running capture's socket.
 //! - [`filter`]: the language of `--filter`.
 //!
@@ -11,6 +12,7 @@
 
 pub mod capture;
 pub mod client;
+pub mod columns;
 pub mod details;
 pub mod filter;
 pub mod list;

@@ -22,9 +22,11 @@ mod exchanges;
 mod flags;
 mod frames;
 mod parquet_file;
+mod scan;
 mod sessions;
 
 pub use column::{Column, Table};
+pub use scan::{Batch, NULL, scan};
 
 /// The rows that one segment's records made final.
 #[derive(Clone, Debug, Default, PartialEq)]

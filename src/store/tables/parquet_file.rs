@@ -32,6 +32,8 @@ use super::{
 
 /// Rows of one row group: what is read at once, and what statistics can skip.
 const GROUP_ROWS: usize = 10_000;
+/// A row group of more rows is not ours, and is not taken into memory.
+pub(super) const GROUP_MOST: usize = 10 * GROUP_ROWS;
 
 /// What can go wrong while writing.
 #[derive(Debug)]
@@ -90,7 +92,7 @@ pub(super) fn read<T: Table>(file: File, filter: Option<&Filter>, each: &mut dyn
     for index in 0..reader.num_row_groups() {
         let group = reader.get_row_group(index)?;
         let count = usize::try_from(group.metadata().num_rows()).unwrap_or(0);
-        if count > 10 * GROUP_ROWS {
+        if count > GROUP_MOST {
             return Err(ParquetError::General(format!("a row group of {count} rows was not written by firstframe")));
         }
         if let Some((_, Some(place), range)) = &wanted

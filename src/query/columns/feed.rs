@@ -1,0 +1,218 @@
+//! Where units come from: tables by column, rows in memory, a recorder's socket.
+
+use std::ops::ControlFlow;
+
+use crate::{
+    model::{
+        columns::UNKNOWN,
+        rows::{ConnectionRow, ExchangeRow, FlagRow, Row, SessionRow},
+    },
+    store::{
+        CaptureDir, Rows,
+        tables::{self, Batch},
+    },
+};
+
+use super::{
+    super::{Capture, Error, Kind, Query, capture::Held, client::Client},
+    builder::{Builder, Connected, Seen},
+    headers::List,
+};
+
+// A null is what the columns call unknown.
+const _: () = assert!(tables::NULL == UNKNOWN);
+
+/// The columns of a table that are read, with a name for each one's place.
+macro_rules! columns {
+    ($list:ident: $($name:ident),* $(,)?) => {
+        const $list: &[&str] = &[$(stringify!($name)),*];
+        #[allow(non_camel_case_types, clippy::upper_case_acronyms, reason = "the columns' own names")]
+        #[derive(Clone, Copy)]
+        enum At { $($name),* }
+    };
+}
+
+/// Reads one capture.
+pub(super) fn capture(
+    builder: &mut Builder<'_>,
+    capture: &Capture,
+    progress: &mut dyn FnMut(f64),
+) -> Result<(), Error> {
+    match capture.held() {
+        Held::Recorder(client) => running(builder, client),
+        Held::Files(_, snapshot) => {
+            let dir = capture.dir();
+            let rows = || snapshot.recent.iter().map(|rows| &**rows).chain([&snapshot.open]);
+            let segments = &snapshot.tables;
+            for segment in segments {
+                connections(builder, dir, *segment)?;
+                sessions(builder, dir, *segment)?;
+            }
+            rows().for_each(|rows| connections_and_sessions(builder, rows));
+            for (done, segment) in segments.iter().enumerate() {
+                exchanges(builder, dir, *segment)?;
+                progress((done + 1) as f64 / segments.len() as f64);
+            }
+            rows().flat_map(|rows| &rows.exchanges).for_each(|row| exchange_row(builder, row));
+            for segment in segments {
+                flags(builder, dir, *segment)?;
+            }
+            rows().flat_map(|rows| &rows.flags).for_each(|row| builder.flag(&row.rule, &row.subject));
+            progress(1.0);
+            Ok(())
+        }
+    }
+}
+
+/// The rows of a recorder at work, those that are open included.
+fn running(builder: &mut Builder<'_>, client: &Client) -> Result<(), Error> {
+    for kind in [Kind::Connections, Kind::Sessions, Kind::Exchanges, Kind::Flags] {
+        client.list(kind, Query::default(), &mut |row| {
+            match row {
+                Row::Connection(row) => connection_row(builder, &row),
+                Row::Session(row) => session_row(builder, &row),
+                Row::Exchange(row) => exchange_row(builder, &row),
+                Row::Flag(row) => builder.flag(&row.rule, &row.subject),
+                Row::Frame(_) => {}
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    Ok(())
+}
+
+fn connections_and_sessions(builder: &mut Builder<'_>, rows: &Rows) {
+    rows.connections.iter().for_each(|row| connection_row(builder, row));
+    rows.sessions.iter().for_each(|row| session_row(builder, row));
+}
+
+fn connections(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
+    columns!(COLUMNS: id, client, alpn, opened_ns, closed_ns, closed_by, bytes_from_server, exchanges, gaps, server_rtt_ns);
+    tables::scan::<ConnectionRow>(dir, segment, COLUMNS, &mut |batch| {
+        for row in 0..batch.rows() {
+            let number = |at: At| batch.number(at as usize, row);
+            let text = |at: At| batch.text(at as usize, row);
+            let nothing = number(At::exchanges) == 0 && number(At::bytes_from_server) > 0;
+            builder.connection(&Connected {
+                id: number(At::id).cast_unsigned(),
+                client: text(At::client).unwrap_or_default(),
+                opened_ns: number(At::opened_ns),
+                closed_ns: number(At::closed_ns),
+                by_proxy: text(At::closed_by) == Some("proxy"),
+                server_rtt_ns: number(At::server_rtt_ns),
+                gaps: number(At::gaps).max(0).cast_unsigned(),
+                undecoded: nothing || text(At::alpn) == Some("h2"),
+            });
+        }
+    })?;
+    Ok(())
+}
+
+fn connection_row(builder: &mut Builder<'_>, row: &ConnectionRow) {
+    builder.connection(&Connected {
+        id: row.id.0,
+        client: &row.client,
+        opened_ns: row.opened_ns.0.cast_signed(),
+        closed_ns: maybe(row.closed_ns.map(|at| at.0)),
+        by_proxy: row.closed_by.as_deref() == Some("proxy"),
+        server_rtt_ns: maybe(row.server_rtt_ns),
+        gaps: row.gaps,
+        undecoded: (row.exchanges == 0 && row.bytes_from_server > 0) || row.alpn.as_deref() == Some("h2"),
+    });
+}
+
+fn sessions(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
+    columns!(COLUMNS: sockets, exchanges);
+    tables::scan::<SessionRow>(dir, segment, COLUMNS, &mut |batch| {
+        for row in 0..batch.rows() {
+            let text = |at: At| batch.text(at as usize, row).unwrap_or_default();
+            builder.session(ids(text(At::exchanges)).chain(ids(text(At::sockets))));
+        }
+    })?;
+    Ok(())
+}
+
+/// The numbers of `["x1","x23"]`.
+fn ids(json: &str) -> impl Iterator<Item = u64> {
+    json.split('"').filter_map(|part| part.strip_prefix('x')?.parse().ok())
+}
+
+fn session_row(builder: &mut Builder<'_>, row: &SessionRow) {
+    builder.session(row.exchanges.iter().chain(&row.sockets).map(|id| id.0));
+}
+
+fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
+    columns!(COLUMNS:
+        id, connection, index, method, path, authority, scheme, request_headers, request_start, request_head_end,
+        request_body_bytes, status, response_headers, request_first_byte_ns, response_first_byte_ns, response_last_byte_ns,
+        proxy_made, websocket_frames_from_client, websocket_server_open_ns, websocket_open_write_begun_ns,
+    );
+    tables::scan::<ExchangeRow>(dir, segment, COLUMNS, &mut |batch: &Batch| {
+        for row in 0..batch.rows() {
+            let number = |at: At| batch.number(at as usize, row);
+            let text = |at: At| batch.text(at as usize, row).unwrap_or_default();
+            let opened = number(At::websocket_frames_from_client) != UNKNOWN;
+            builder.exchange(&Seen {
+                id: number(At::id).cast_unsigned(),
+                connection: number(At::connection).cast_unsigned(),
+                index: u32::try_from(number(At::index)).unwrap_or_default(),
+                method: text(At::method),
+                path: text(At::path),
+                authority: text(At::authority),
+                websocket: text(At::scheme).starts_with("ws"),
+                request_headers: List::Json(text(At::request_headers)),
+                head_bytes: number(At::request_head_end) - number(At::request_start),
+                body_bytes: number(At::request_body_bytes),
+                status: u16::try_from(number(At::status)).ok(),
+                response_headers: batch.text(At::response_headers as usize, row).map(List::Json),
+                first_ns: number(At::request_first_byte_ns),
+                answered_ns: number(At::response_first_byte_ns),
+                ended_ns: number(At::response_last_byte_ns),
+                proxy_made: batch.truth(At::proxy_made as usize, row),
+                opened: opened
+                    .then(|| (number(At::websocket_server_open_ns), number(At::websocket_open_write_begun_ns))),
+            });
+        }
+    })?;
+    Ok(())
+}
+
+fn exchange_row(builder: &mut Builder<'_>, row: &ExchangeRow) {
+    let ns = |at: Option<crate::model::Timestamp>| maybe(at.map(|at| at.0));
+    let head = row.offsets.request_head_end.saturating_sub(row.offsets.request_start);
+    builder.exchange(&Seen {
+        id: row.id.0,
+        connection: row.connection.0,
+        index: row.index,
+        method: &row.method,
+        path: &row.path,
+        authority: &row.authority,
+        websocket: row.scheme.starts_with("ws"),
+        request_headers: List::Row(&row.request_headers),
+        // A recorder's socket does not tell the places of bytes.
+        head_bytes: if head == 0 { UNKNOWN } else { head.cast_signed() },
+        body_bytes: row.request_body_bytes.cast_signed(),
+        status: row.status,
+        response_headers: row.response_headers.as_ref().map(List::Row),
+        first_ns: row.request_first_byte_ns.0.cast_signed(),
+        answered_ns: ns(row.response_first_byte_ns),
+        ended_ns: ns(row.response_last_byte_ns),
+        proxy_made: row.proxy_made,
+        opened: row.websocket.as_ref().map(|socket| (ns(socket.server_open_ns), ns(socket.open_write_begun_ns))),
+    });
+}
+
+fn flags(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
+    columns!(COLUMNS: rule, subject);
+    tables::scan::<FlagRow>(dir, segment, COLUMNS, &mut |batch| {
+        for row in 0..batch.rows() {
+            let text = |at: At| batch.text(at as usize, row).unwrap_or_default();
+            builder.flag(text(At::rule), text(At::subject));
+        }
+    })?;
+    Ok(())
+}
+
+fn maybe(number: Option<u64>) -> i64 {
+    number.and_then(|number| i64::try_from(number).ok()).unwrap_or(UNKNOWN)
+}

@@ -1,0 +1,176 @@
+//! What needs all units: their order, what came before on their connection, their session's sockets, their flags.
+
+use crate::{
+    model::columns::{AnsweredBy, Columns, Flagged, NONE, SocketSpan, UNKNOWN, Units},
+    rules::{self, Known},
+};
+
+use super::builder::{Builder, Opening};
+
+/// The flag that says who answered.
+const NOT_FROM_API: &str = "not-from-api";
+
+/// Puts everything in its place.
+pub(super) fn finish(mut builder: Builder<'_>) -> Columns {
+    let mut columns = std::mem::take(&mut builder.columns);
+    columns.routes = builder.take_routes();
+    let order = order(&columns.units.offered_ns);
+    if let Some(order) = &order {
+        reorder(&mut columns.units, order);
+        builder.properties.reorder(order);
+        let mut places = vec![NONE; order.len()];
+        for (place, unit) in order.iter().enumerate() {
+            if let Some(slot) = places.get_mut(*unit as usize) {
+                *slot = place as u32;
+            }
+        }
+        let moved = |unit: u32| places.get(unit as usize).copied().unwrap_or(NONE);
+        builder.hits.iter_mut().for_each(|hit| hit.unit = moved(hit.unit));
+        builder.openings.iter_mut().for_each(|opening| opening.unit = moved(opening.unit));
+    }
+    idle(&mut columns.units);
+    sockets(&mut columns, &builder.openings);
+    flags(&mut columns, &builder);
+    let answered_by = &mut columns.units.answered_by;
+    for unit in columns.symptoms.iter().filter(|flag| flag.rule == NOT_FROM_API).flat_map(|flag| &flag.units) {
+        if let Some(by) = answered_by.get_mut(*unit as usize) {
+            *by = AnsweredBy::Intermediary;
+        }
+    }
+    columns.contrasts = builder.properties.into_contrasts(&columns.units.outcome);
+    columns
+}
+
+/// The units by the moment they were offered; `None` where they stand so already.
+fn order(offered: &[i64]) -> Option<Vec<u32>> {
+    if offered.is_sorted() {
+        return None;
+    }
+    let mut order: Vec<u32> = (0..offered.len() as u32).collect();
+    order.sort_by_key(|unit| offered.get(*unit as usize).copied().unwrap_or(UNKNOWN));
+    Some(order)
+}
+
+fn reorder(units: &mut Units, order: &[u32]) {
+    fn by<T: Copy + Default>(cells: &mut Vec<T>, order: &[u32]) {
+        *cells = order.iter().map(|unit| cells.get(*unit as usize).copied().unwrap_or_default()).collect();
+    }
+    let subjects = std::mem::take(&mut units.subject);
+    units.subject = order.iter().filter_map(|unit| subjects.get(*unit as usize).copied()).collect();
+    by(&mut units.offered_ns, order);
+    by(&mut units.answered_ns, order);
+    by(&mut units.ended_ns, order);
+    by(&mut units.status, order);
+    by(&mut units.outcome, order);
+    by(&mut units.answered_by, order);
+    by(&mut units.route, order);
+    by(&mut units.connection, order);
+    by(&mut units.token, order);
+    by(&mut units.session, order);
+    by(&mut units.head_bytes, order);
+    by(&mut units.body_bytes, order);
+    by(&mut units.since_open_ns, order);
+    by(&mut units.connection_ordinal, order);
+    by(&mut units.connection_idle_ns, order);
+}
+
+/// How long each connection had been idle.
+fn idle(units: &mut Units) {
+    let most = units.connection.iter().copied().filter(|connection| *connection != NONE).max();
+    let mut ended = vec![UNKNOWN; most.map_or(0, |most| most as usize + 1)];
+    let rows = units.connection.iter().zip(&units.offered_ns).zip(&units.ended_ns).zip(&mut units.connection_idle_ns);
+    for (((connection, offered), end), idle) in rows {
+        let Some(before) = ended.get_mut(*connection as usize) else { continue };
+        if *before != UNKNOWN {
+            *idle = (offered - *before).max(0);
+        }
+        *before = *end;
+    }
+}
+
+/// A socket of a session.
+#[derive(Clone, Copy)]
+struct OfSession {
+    session: u32,
+    asked: i64,
+    open: i64,
+    closed: i64,
+}
+
+/// The sockets, and how long after the OPEN of its session's each unit came: of the one that was open or opening then,
+/// else of the next, else of the last.
+fn sockets(columns: &mut Columns, openings: &[Opening]) {
+    let units = &columns.units;
+    let of = |cells: &[u32], unit: u32| cells.get(unit as usize).copied().unwrap_or(NONE);
+    // An upgrade often bears no token of its own: its session's is meant.
+    let mut token_of_session: Vec<u32> = Vec::new();
+    for (session, token) in units.session.iter().zip(&units.token).filter(|(session, _)| **session != NONE) {
+        let at = *session as usize;
+        if token_of_session.len() <= at {
+            token_of_session.resize(at + 1, NONE);
+        }
+        if let Some(slot) = token_of_session.get_mut(at).filter(|slot| **slot == NONE) {
+            *slot = *token;
+        }
+    }
+    let mut by_session: Vec<OfSession> = Vec::new();
+    for opening in openings {
+        let span = columns.connections.get(opening.connection as usize).copied().unwrap_or_default();
+        let session = of(&units.session, opening.unit);
+        let token = match of(&units.token, opening.unit) {
+            NONE => token_of_session.get(session as usize).copied().unwrap_or(NONE),
+            token => token,
+        };
+        let opened_ns = opening.server_open_ns;
+        let socket = SocketSpan { opened_ns, closed_ns: span.closed_ns, address: span.address, token };
+        columns.sockets.push(socket);
+        if session != NONE && opening.open_write_begun_ns != UNKNOWN {
+            let asked = units.offered_ns.get(opening.unit as usize).copied().unwrap_or(UNKNOWN);
+            let closed = if span.closed_ns == UNKNOWN { i64::MAX } else { span.closed_ns };
+            by_session.push(OfSession { session, asked, open: opening.open_write_begun_ns, closed });
+        }
+    }
+    by_session.sort_by_key(|socket| (socket.session, socket.asked));
+    if by_session.is_empty() {
+        return;
+    }
+    let upgrades: Vec<u32> = {
+        let mut upgrades: Vec<u32> = openings.iter().map(|opening| opening.unit).collect();
+        upgrades.sort_unstable();
+        upgrades
+    };
+    let rows = units.session.iter().zip(&units.offered_ns).enumerate();
+    let since: Vec<i64> = rows
+        .map(|(unit, (session, offered))| {
+            if *session == NONE || upgrades.binary_search(&(unit as u32)).is_ok() {
+                return UNKNOWN;
+            }
+            let from = by_session.partition_point(|socket| socket.session < *session);
+            let mine = by_session.get(from..).unwrap_or_default();
+            let mine = mine.get(..mine.partition_point(|socket| socket.session == *session)).unwrap_or_default();
+            let asked = mine.partition_point(|socket| socket.asked <= *offered);
+            let before = asked.checked_sub(1).and_then(|at| mine.get(at));
+            let open = before.filter(|socket| *offered < socket.closed).or_else(|| mine.get(asked)).or(before);
+            open.map_or(UNKNOWN, |socket| offered - socket.open)
+        })
+        .collect();
+    columns.units.since_open_ns = since;
+}
+
+/// The flags by rule: possible causes, and symptoms.
+fn flags(columns: &mut Columns, builder: &Builder<'_>) {
+    let mut hits = builder.hits.clone();
+    hits.sort_unstable_by_key(|hit| (hit.rule, hit.unit));
+    hits.dedup_by_key(|hit| (hit.rule, hit.unit));
+    for of_rule in hits.chunk_by(|a, b| a.rule == b.rule) {
+        let Some(rule) = of_rule.first().and_then(|hit| builder.rules.get(hit.rule)) else { continue };
+        let units = of_rule.iter().map(|hit| hit.unit).collect();
+        let flagged = Flagged { rule: rule.to_owned(), units };
+        match rules::find(rule).map(|info| info.known) {
+            Some(Known::Before) => columns.flags.push(flagged),
+            Some(Known::With | Known::After) | None => columns.symptoms.push(flagged),
+        }
+    }
+    columns.flags.sort_by(|a, b| a.rule.cmp(&b.rule));
+    columns.symptoms.sort_by(|a, b| a.rule.cmp(&b.rule));
+}

@@ -1,0 +1,211 @@
+//! Properties of units with a bounded number of values: what contrasts are made of.
+
+use std::collections::HashMap;
+
+use crate::model::columns::{ABSENT, Contrast, Outcome};
+
+/// The value of a unit that was seen and does not bear the property.
+const LACKS: u16 = 0;
+/// Values that are told apart; a property with more is told by its presence alone.
+const MOST: usize = 1024;
+/// Values of fewer counted units are taken together: nothing could be said of them.
+const FEWEST: u32 = 5;
+/// Values that are told of.
+const SHOWN: usize = 256;
+
+/// One property.
+#[derive(Debug)]
+pub(super) struct Property {
+    pub(super) hypothesis: String,
+    /// [`LACKS`], or one more than the value's index.
+    of: Vec<u16>,
+    values: Vec<Box<str>>,
+    numbers: HashMap<Box<str>, u16>,
+    last: (Box<str>, u16),
+    overflown: bool,
+    /// What units that lack it are called; `None`: they are not compared.
+    lacking: Option<&'static str>,
+    with_answer: bool,
+}
+
+impl Property {
+    pub(super) fn new(hypothesis: String, lacking: Option<&'static str>, with_answer: bool) -> Self {
+        Self {
+            hypothesis,
+            of: Vec::new(),
+            values: Vec::new(),
+            numbers: HashMap::new(),
+            last: ("".into(), LACKS),
+            overflown: false,
+            lacking,
+            with_answer,
+        }
+    }
+
+    /// The unit's value; where it has several, the first.
+    pub(super) fn put(&mut self, unit: usize, value: &str) {
+        if self.of.len() > unit {
+            return;
+        }
+        let number = self.number(value);
+        self.of.resize(unit, LACKS);
+        self.of.push(number);
+    }
+
+    /// Whether there are too many values to tell them apart.
+    pub(super) fn is_overflown(&self) -> bool {
+        self.overflown
+    }
+
+    fn number(&mut self, value: &str) -> u16 {
+        if self.overflown {
+            return LACKS + 1;
+        }
+        if self.last.1 != LACKS && *self.last.0 == *value {
+            return self.last.1;
+        }
+        let number = match self.numbers.get(value) {
+            Some(number) => *number,
+            None if self.values.len() >= MOST => {
+                self.overflown = true;
+                self.numbers = HashMap::new();
+                return LACKS + 1;
+            }
+            None => {
+                self.values.push(value.into());
+                let number = self.values.len() as u16;
+                self.numbers.insert(value.into(), number);
+                number
+            }
+        };
+        self.last = (value.into(), number);
+        number
+    }
+
+    /// Puts the units in another order.
+    pub(super) fn reorder(&mut self, order: &[u32]) {
+        let before = std::mem::take(&mut self.of);
+        self.of = order.iter().map(|unit| before.get(*unit as usize).copied().unwrap_or(LACKS)).collect();
+    }
+
+    /// The contrast, where at least two values have enough units.
+    pub(super) fn into_contrast(mut self, outcomes: &[Outcome]) -> Option<Contrast> {
+        self.of.resize(outcomes.len(), LACKS);
+        if self.overflown {
+            self.lacking?;
+            self.values = vec!["(present)".into()];
+            self.of.iter_mut().for_each(|value| *value = (*value).min(1));
+        }
+        let mut counts = vec![(0_u32, 0_u32); self.values.len() + 1];
+        for (value, outcome) in self.of.iter().zip(outcomes) {
+            let Some(count) = counts.get_mut(usize::from(*value)) else { continue };
+            match outcome {
+                Outcome::Accepted => count.0 += 1,
+                Outcome::Refused => count.1 += 1,
+                Outcome::Uncounted => {}
+            }
+        }
+        let kept = |value: usize, (accepted, refused): (u32, u32)| {
+            let named = value != usize::from(LACKS) || self.lacking.is_some();
+            // What stands in refusals alone is how refusals look, and not who makes them.
+            named && accepted + refused >= FEWEST && (!self.with_answer || accepted > 0)
+        };
+        let mut best: Vec<usize> =
+            counts.iter().enumerate().filter(|(value, count)| kept(*value, **count)).map(|(value, _)| value).collect();
+        best.sort_by_key(|value| counts.get(*value).map_or(0, |(a, r)| u32::MAX - (a + r)));
+        best.truncate(SHOWN);
+        best.sort_unstable();
+        let both = |value: &usize| counts.get(*value).is_some_and(|(accepted, refused)| *accepted > 0 && *refused > 0);
+        if self.with_answer && !best.iter().any(both) {
+            return None;
+        }
+        let mut names = Vec::new();
+        let mut numbers = vec![ABSENT; counts.len()];
+        for value in best {
+            if let Some(number) = numbers.get_mut(value) {
+                *number = names.len() as u16;
+            }
+            names.push(match value.checked_sub(1).and_then(|at| self.values.get(at)) {
+                Some(text) => text.to_string(),
+                None => self.lacking.unwrap_or_default().to_owned(),
+            });
+        }
+        let rest = |(value, (accepted, refused)): (usize, &(u32, u32))| {
+            numbers.get(value) == Some(&ABSENT)
+                && (value != usize::from(LACKS) || self.lacking.is_some())
+                && accepted + refused > 0
+        };
+        let rests: Vec<usize> = counts.iter().enumerate().filter(|pair| rest(*pair)).map(|(value, _)| value).collect();
+        let of_rest = rests.iter().filter_map(|value| counts.get(*value)).map(|(a, r)| a + r).sum::<u32>();
+        if !self.with_answer && of_rest >= FEWEST {
+            for value in rests {
+                if let Some(number) = numbers.get_mut(value) {
+                    *number = names.len() as u16;
+                }
+            }
+            names.push("(others)".to_owned());
+        }
+        if names.len() < 2 {
+            return None;
+        }
+        let of = self.of.iter().map(|value| numbers.get(usize::from(*value)).copied().unwrap_or(ABSENT)).collect();
+        Some(Contrast { hypothesis: self.hypothesis, values: names, of, with_answer: self.with_answer })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+
+    fn outcomes(of: &str) -> Vec<Outcome> {
+        let outcome = |c| match c {
+            'r' => Outcome::Refused,
+            'a' => Outcome::Accepted,
+            _ => Outcome::Uncounted,
+        };
+        of.chars().map(outcome).collect()
+    }
+
+    fn property(values: &[&str], with_answer: bool) -> Property {
+        let lacking = (!with_answer).then_some("(absent)");
+        let mut property = Property::new("contrast:header:x".into(), lacking, with_answer);
+        for (unit, value) in values.iter().enumerate().filter(|(_, value)| !value.is_empty()) {
+            property.put(unit, value);
+        }
+        property
+    }
+
+    #[test]
+    fn absence_is_a_value_and_rare_ones_are_taken_together() {
+        let values = ["a", "a", "a", "a", "a", "", "", "", "", "", "b", "c", "d", "e", "f"];
+        let contrast = property(&values, false).into_contrast(&outcomes("aaaaarrrrrrrrrr")).unwrap();
+        assert_eq!(contrast.values, ["(absent)", "a", "(others)"]);
+        assert_eq!(contrast.of, [1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 2, 2, 2, 2, 2]);
+    }
+
+    #[test]
+    fn what_all_have_is_no_contrast() {
+        assert_eq!(property(&["a"; 20], false).into_contrast(&outcomes(&"ar".repeat(10))), None);
+        assert_eq!(property(&[""; 20], false).into_contrast(&outcomes(&"ar".repeat(10))), None);
+    }
+
+    #[test]
+    fn answers_that_are_made_for_refusals_name_no_server() {
+        let values = ["one", "two"].repeat(10);
+        let apart = property(&values, true).into_contrast(&outcomes(&"ar".repeat(10)));
+        assert_eq!(apart, None, "`two` is in refusals alone");
+        let mixed = property(&values, true).into_contrast(&outcomes(&"aaar".repeat(5))).unwrap();
+        assert_eq!(mixed.values, ["one", "two"]);
+        assert!(mixed.with_answer);
+    }
+
+    #[test]
+    fn too_many_values_leave_presence() {
+        let values: Vec<String> = (0..3000).map(|n| if n % 2 == 0 { n.to_string() } else { String::new() }).collect();
+        let texts: Vec<&str> = values.iter().map(String::as_str).collect();
+        let contrast = property(&texts, false).into_contrast(&outcomes(&"ar".repeat(1500))).unwrap();
+        assert_eq!(contrast.values, ["(absent)", "(present)"]);
+    }
+}
