@@ -6,6 +6,7 @@
 mod descriptors;
 mod metadata;
 pub mod profile;
+pub mod verdict;
 
 use std::{
     io,
@@ -259,11 +260,12 @@ fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Resu
 pub fn inspection_of(dir: &CaptureDir, settings: &Settings) -> anyhow::Result<Inspection> {
     let options = &dir.meta().options;
     let recorded_profile = options.get(PROFILE_TEXT).and_then(|text| text.as_str());
-    let profile = match (settings.origin("profile"), recorded_profile) {
-        (None, Some(text)) => Profile::parse("the capture's profile", text)?,
-        _ => profile::load(settings)?,
-    };
+    let named = settings.origin("profile").is_some();
     let settings = settings.or_recorded(options);
+    let profile = match recorded_profile.filter(|_| !named) {
+        Some(text) => Profile::parse("the capture's profile", text)?,
+        None => profile::load(&settings)?,
+    };
     let captures = dir.path().parent().unwrap_or_else(|| Path::new("."));
     let key = RedactionKey::load(&settings, captures)?;
     if let (Some(key), Some(recorded)) = (key, &dir.meta().redaction_key)

@@ -11,6 +11,7 @@ pub mod render;
 mod ca;
 mod client;
 mod config;
+mod diagnose;
 mod doctor;
 mod ls;
 mod profiles;
@@ -136,6 +137,7 @@ commands![
     Ls(ls),
     Show(show),
     Tail(tail),
+    Diagnose(diagnose),
     Reindex(reindex),
     Verify(verify),
     Ca(ca),

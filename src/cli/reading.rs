@@ -39,6 +39,40 @@ pub(super) fn find(globals: &Globals) -> anyhow::Result<(CaptureDir, Inspection)
     Ok((dir, inspection))
 }
 
+/// Opens all captures that `--capture` names, or the newest. What is special about them is the caller's to say.
+pub(super) fn open_all(globals: &Globals) -> anyhow::Result<Vec<Capture>> {
+    let one = |which: &[std::path::PathBuf]| open(&Globals { capture: which.to_vec(), quiet: true, ..globals.clone() });
+    if globals.capture.is_empty() {
+        return Ok(vec![one(&[])?]);
+    }
+    globals.capture.chunks(1).map(one).collect()
+}
+
+/// The options that lead to the same captures in the next command.
+pub(super) fn selector(globals: &Globals) -> String {
+    let mut selector = String::new();
+    let mut push = |option: &str, value: &std::path::Path| {
+        selector.push_str(&format!(" {option} {}", quoted(&value.to_string_lossy())));
+    };
+    if let Some(captures) = &globals.captures {
+        push("-w", captures);
+    }
+    if let Some(config) = &globals.config {
+        push("--config", config);
+    }
+    globals.capture.iter().for_each(|capture| push("-c", capture));
+    selector
+}
+
+/// For a shell.
+pub(super) fn quoted(text: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
+    if !text.is_empty() && text.chars().all(plain) {
+        return text.to_owned();
+    }
+    format!("'{}'", text.replace('\'', "'\\''"))
+}
+
 /// A filter from its option. What is wrong with it is the command line's fault.
 pub(super) fn filter(text: Option<&str>) -> Result<Option<Filter>, Usage> {
     text.map(Filter::parse).transpose().map_err(|error| Usage(format!("--filter: {error}")))

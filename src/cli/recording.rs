@@ -9,7 +9,7 @@ use std::{
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Globals, Output, output::say};
+use super::{Globals, Output, output::say, reading::quoted};
 use crate::{
     app::Running,
     config::{Problem, Settings},
@@ -185,15 +185,6 @@ pub(super) fn selector(settings: &Settings, globals: &Globals) -> String {
         (false, Some(file)) => format!(" --config {}", quoted(&file.to_string_lossy())),
         (false, None) => String::new(),
     }
-}
-
-/// For a shell.
-fn quoted(text: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+:,@%=".contains(c);
-    if !text.is_empty() && text.chars().all(plain) {
-        return text.to_owned();
-    }
-    format!("'{}'", text.replace('\'', "'\\''"))
 }
 
 /// Keeps a line of figures on the terminal until it is dropped; shows nothing elsewhere.

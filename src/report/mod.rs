@@ -3,5 +3,6 @@
 
 pub mod summary;
 mod units;
+pub mod verdict;
 
 pub use units::{bytes, count, millis, percent};

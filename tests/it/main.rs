@@ -13,6 +13,7 @@ mod absolute_form;
 mod architecture;
 mod cli;
 mod correct_sessions;
+mod diagnose;
 mod http1_oracle;
 mod inspector;
 mod jmeter;

@@ -2,7 +2,7 @@
 //! (order, sessions, flags) is [`super::finish`]'s.
 
 use crate::{
-    model::columns::{AnsweredBy, Columns, ConnectionSpan, NONE, Outcome, UNKNOWN},
+    model::columns::{AnsweredBy, Columns, ConnectionSpan, NONE, Observer, Outcome, UNKNOWN},
     model::{ExchangeId, FrameId, flag::Subject},
     profile::{Profile, Refused, generic_template},
 };
@@ -130,7 +130,11 @@ impl<'p> Builder<'p> {
     pub(super) fn new(profile: Option<&'p Profile>, identity_headers: &[String]) -> Self {
         Self {
             profile,
-            columns: Columns { until_ns: 0, complete: true, ..Columns::default() },
+            columns: Columns {
+                observer: Observer { added_p50_ns: UNKNOWN, added_p99_ns: UNKNOWN, ..Observer::default() },
+                complete: true,
+                ..Columns::default()
+            },
             by: By::Statuses(Refused::default()),
             about: None,
             capture: 0,

@@ -1,0 +1,69 @@
+//! A refusal curve in a line of text.
+
+use crate::model::finding::{CurvePoint, Threshold};
+
+use super::words;
+
+/// Columns that it takes.
+const WIDTH: usize = 56;
+const BARS: [char; 8] = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
+
+/// The curve and, beneath it, where refusals begin: two lines. Nothing for a curve of fewer than two bins.
+pub(super) fn lines(hypothesis: &str, threshold: &Threshold) -> Option<[String; 2]> {
+    let curve = &threshold.curve;
+    let (first, last) = (curve.first()?, curve.last()?);
+    if curve.len() < 2 {
+        return None;
+    }
+    let wide = curve.len().clamp(2, WIDTH);
+    let bars: String = (0..wide).map(|column| bar(curve, column, wide)).collect();
+    let (from, to) = (words::dose(hypothesis, first.from), words::dose(hypothesis, last.to));
+    let line = format!("{from} {bars} {to}");
+    let bin = curve.iter().position(|point| point.to >= threshold.value).unwrap_or(curve.len() - 1);
+    let column = bin * wide / curve.len();
+    let indent = from.chars().count() + 1 + column;
+    Some([line, format!("{:indent$}^ {}", "", words::at(hypothesis, threshold))])
+}
+
+/// The bins that a column stands for, taken together.
+fn bar(curve: &[CurvePoint], column: usize, wide: usize) -> char {
+    let from = column * curve.len() / wide;
+    let to = ((column + 1) * curve.len() / wide).max(from + 1);
+    let bins = curve.get(from..to.min(curve.len())).unwrap_or_default();
+    let (refused, total) = bins.iter().fold((0, 0), |(refused, total), bin| (refused + bin.refused, total + bin.total));
+    if total == 0 {
+        return ' ';
+    }
+    let share = refused as f64 / total as f64;
+    // What is not zero is seen to be more than the line's foot.
+    let at = if refused == 0 { 0 } else { ((share * 7.0).round() as usize).clamp(1, 7) };
+    BARS.get(at).copied().unwrap_or('█')
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::model::finding::Direction;
+
+    #[test]
+    fn the_mark_stands_under_the_first_refused_bin() {
+        let point = |dose: u64| {
+            let refused = if dose >= 84 { 10 } else { 0 };
+            CurvePoint { from: dose as f64, to: dose as f64, total: 10, refused, low: 0.0, high: 1.0 }
+        };
+        let threshold = Threshold {
+            value: 84.0,
+            low: 83.0,
+            high: 86.0,
+            direction: Direction::Above,
+            counting: None,
+            soft: None,
+            curve: (80..90).map(point).collect(),
+        };
+        let [line, mark] = lines("inflight", &threshold).unwrap();
+        assert_eq!(line, "80 ▁▁▁▁██████ 89");
+        assert_eq!(mark, "       ^ at 84 or more (83 to 86)");
+    }
+}
