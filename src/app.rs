@@ -11,6 +11,7 @@ pub mod verdict;
 use std::{
     io,
     net::SocketAddr,
+    ops::Range,
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -25,9 +26,10 @@ use crate::{
     config::{Problem, RedactionKey, Settings},
     inspect,
     model::Timestamp,
-    profile::Profile,
+    profile::{Profile, Secrets},
     proxy::{self, Proxy},
     record::{Index, Inspection, Recorder, Summary},
+    redact::{Find, Further},
     rules,
     shutdown::{self, Shutdown, Trigger},
     store::{CaptureDir, CaptureMeta},
@@ -240,6 +242,9 @@ fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Resu
         inspect::Options { redaction_key: key.0, secrets: settings.redact.clone(), ..settings.inspect.clone() };
     inspector.secrets.headers.extend(profile.secrets.headers.iter().cloned());
     inspector.secrets.fields.extend(profile.secrets.query.iter().chain(&profile.secrets.fields).cloned());
+    if !profile.secrets.paths.is_empty() || !profile.secrets.frames.is_empty() {
+        inspector.secrets.further = Further::new(Arc::new(Unnamed(profile.secrets.clone())));
+    }
     if settings.origin("inspect.identity_headers").is_none() {
         inspector.identity_headers.clone_from(&profile.identity_headers);
     }
@@ -251,6 +256,19 @@ fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Resu
         ..settings.rules.clone()
     };
     Ok(Inspection { inspector, rules, refused: profile.refused.clone() })
+}
+
+/// A profile's secrets that no name marks. Its module and the redactor's lie side by side: neither knows the other.
+struct Unnamed(Secrets);
+
+impl Find for Unnamed {
+    fn in_path(&self, path: &[u8]) -> Vec<Range<usize>> {
+        self.0.in_path(path)
+    }
+
+    fn in_text(&self, text: &[u8]) -> Vec<Range<usize>> {
+        self.0.in_frame(text)
+    }
 }
 
 /// How a capture's facts become rows and flags: as they did when it was recorded, unless these settings say otherwise.

@@ -45,7 +45,7 @@ pub enum Event<'a> {
 
 /// HTTP's events. `exchange` counts the requests of the connection from 1. Every request head is followed by exactly
 /// one `RequestEnded`, also on loss and at the connection's end; every response head that is not interim by exactly one
-/// `ResponseEnded`.
+/// `ResponseEnded`. One without a head before it says that the answer was lost.
 #[derive(Debug)]
 pub enum HttpEvent<'a> {
     /// A request's head is complete.

@@ -44,6 +44,9 @@ pub(super) struct Open {
     pub(super) upgrade: bool,
     pub(super) request_ended: bool,
     response_ended: bool,
+    /// Whether bytes were lost while it was open.
+    #[serde(default)]
+    pub(super) holed: bool,
     /// Whether it began in records that are gone: then it gets no row.
     pub(super) headless: bool,
     #[serde(skip)]
@@ -140,6 +143,8 @@ impl Fold<'_, '_> {
             borne: Borne::default(),
             done: false,
         };
+        // Rules speak of requests before these have a row.
+        self.shared.redactor.learn_target(exchange.request.target());
         let (bears, collector) = self.look(&exchange);
         exchange.borne = Borne {
             client: Some(bears.address),
@@ -162,6 +167,7 @@ impl Fold<'_, '_> {
             upgrade: websocket,
             request_ended: false,
             response_ended: false,
+            holed: false,
             headless: false,
             first,
         });
@@ -344,8 +350,11 @@ impl Fold<'_, '_> {
     fn finish(&mut self, place: usize, at: Timestamp) {
         let mut open = self.parts.open.remove(place);
         self.shared.sessions.leave(&mut open.seat, at);
-        // The capture's end leaves some in the air.
-        open.exchange.done = (open.request_ended && open.response_ended) || self.parts.view.closed.is_some();
+        // The capture's end leaves some in the air, and nobody knows of what is missing whether it was sent.
+        let exchange = &open.exchange;
+        let whole = exchange.request_body.complete && exchange.response.is_some() && exchange.response_body.complete;
+        let over = (open.request_ended && open.response_ended) || self.parts.view.closed.is_some();
+        open.exchange.done = over && (whole || !open.holed);
         open.request.release(&mut self.shared.held);
         let known = self.at.max(at);
         let collected = open.response.collected(open.exchange.response_body.bytes);

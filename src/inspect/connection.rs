@@ -248,6 +248,7 @@ impl Fold<'_, '_> {
 
     fn gap(&mut self, http: &mut Option<Box<Http1>>, gap: &Gap) {
         self.parts.view.gaps += 1;
+        self.parts.open.iter_mut().for_each(|open| open.holed = true);
         let mark = self.parts.marks.of_mut(gap.range.from);
         mark.received = mark.received.max(gap.range.end);
         mark.began.get_or_insert(self.position);

@@ -13,7 +13,7 @@ pub struct Anomaly {
     pub range: ByteRange,
     /// When its last byte arrived.
     pub at: Timestamp,
-    /// Whether decoding of this connection went opaque over it.
+    /// Whether decoding of this connection went opaque over it, for good.
     pub opaque: bool,
 }
 

@@ -31,9 +31,14 @@ pub enum Overflow {
     /// The relay reads no more until there is room: nothing is lost, the traffic is slowed and `Stalled` says so.
     #[default]
     Stall,
-    /// The relay goes on; bytes that do not fit are not recorded, and `Gap` says which.
+    /// The relay goes on; bytes that do not fit are not recorded, and `Gap` says which. What a message begins with is
+    /// let in first: a body with a hole in it is worth more than one whose head is not known.
     Gap,
 }
+
+/// Under [`Overflow::Gap`], how much of what follows a change of direction (a head, likely) may use the room that is
+/// kept for such, a quarter of the queue on top of it; pieces that are not larger are recorded whole or not at all.
+const BEGINNING: usize = 4096;
 
 /// A batch is taken at once when so much waits, whatever the linger: it keeps both buffers within the caches.
 const HIGH_WATER: usize = 512 << 10;
@@ -61,6 +66,8 @@ struct State {
     writer: Writer,
     waiting: BTreeMap<(usize, usize), Waker>,
     gaps: BTreeMap<(ConnectionId, Side), OpenGap>,
+    /// Under [`Overflow::Gap`], who spoke last on each connection.
+    last: BTreeMap<ConnectionId, Side>,
     offered_bytes: u64,
     closed: bool,
 }
@@ -106,6 +113,7 @@ impl Queue {
                 writer: Writer::Busy,
                 waiting: BTreeMap::new(),
                 gaps: BTreeMap::new(),
+                last: BTreeMap::new(),
                 offered_bytes: 0,
                 closed: false,
             }),
@@ -266,18 +274,11 @@ impl Queue {
         }
     }
 
-    /// Under [`Overflow::Gap`]: whether the event is to be recorded as it is; else it went into an open gap.
+    /// Under [`Overflow::Gap`]: whether the event is to be recorded as it is; else what there was room for has been, and
+    /// the rest went into an open gap.
     fn admit(&self, state: &mut State, event: &TraceEvent<'_>) -> bool {
         match &event.fact {
-            Fact::Data(chunk) => {
-                let pending = self.pending.load(Relaxed);
-                if pending == 0 || pending + chunk.bytes.len() <= self.limit {
-                    self.end_gaps(state, |key| *key == (event.connection, chunk.from));
-                    return true;
-                }
-                self.lose(state, event.connection, chunk);
-                false
-            }
+            Fact::Data(chunk) => self.admit_data(state, event.connection, chunk),
             Fact::Written(written) => match state.gaps.get_mut(&(event.connection, written.from)) {
                 Some(open) if written.upto > open.gap.range.start => {
                     open.written = Some(*written);
@@ -285,11 +286,43 @@ impl Queue {
                 }
                 _ => true,
             },
-            _ => {
+            fact => {
+                if matches!(fact, Fact::Closed(_)) {
+                    state.last.remove(&event.connection);
+                }
                 self.end_gaps(state, |key| key.0 == event.connection);
                 true
             }
         }
+    }
+
+    fn admit_data(&self, state: &mut State, connection: ConnectionId, chunk: &Chunk<'_>) -> bool {
+        let turned = state.last.insert(connection, chunk.from) != Some(chunk.from);
+        let pending = self.pending.load(Relaxed);
+        let size = chunk.bytes.len();
+        let mut room = if pending == 0 { size } else { self.limit.saturating_sub(pending) };
+        // A gap that is open ends where there is room for more than a few bytes.
+        if room < size && (size <= BEGINNING || state.gaps.contains_key(&(connection, chunk.from))) {
+            room = 0;
+        }
+        if turned || size <= BEGINNING {
+            let kept = (self.limit + self.limit / 4).saturating_sub(pending);
+            room = if kept >= size.min(BEGINNING) { room.max(size.min(BEGINNING)) } else { room };
+        }
+        if room == 0 {
+            self.lose(state, connection, chunk);
+            return false;
+        }
+        // Those of the other side too: what is recorded after a gap came after it.
+        self.end_gaps(state, |key| key.0 == connection);
+        let Some((first, rest)) = chunk.bytes.split_at_checked(room).filter(|(_, rest)| !rest.is_empty()) else {
+            return true;
+        };
+        let first = Chunk { bytes: first, ..*chunk };
+        self.append(state, &TraceEvent { connection, fact: Fact::Data(first) });
+        let rest = Chunk { offset: first.range().end, bytes: rest, ..*chunk };
+        self.lose(state, connection, &rest);
+        false
     }
 
     fn lose(&self, state: &mut State, connection: ConnectionId, chunk: &Chunk<'_>) {

@@ -186,6 +186,48 @@ fn under_gap_every_byte_is_recorded_or_in_a_gap() {
 }
 
 #[test]
+fn under_gap_heads_are_let_in_and_bodies_lose_no_more_than_does_not_fit() {
+    let queue = queue(Overflow::Gap);
+    let say = |from: Side, offset: u64, bytes: &[u8]| {
+        let chunk = Chunk { from, offset, arrived: None, read: Timestamp(offset), bytes };
+        queue.push(&TraceEvent { connection: ConnectionId(1), fact: Fact::Data(chunk) });
+    };
+    let (large, small) = (vec![7; 64 << 10], [7; 100]);
+    let (mut from_client, mut from_server) = (0, 0);
+    for _ in 0..2 {
+        // A request in four reads, the first of which bears its head, and a small answer.
+        for _ in 0..4 {
+            say(Side::Client, from_client, &large);
+            from_client += large.len() as u64;
+        }
+        say(Side::Server, from_server, &small);
+        from_server += small.len() as u64;
+    }
+    let batch = drain(&queue);
+    let seen: Vec<(Side, u64, u64, bool)> = events(&batch)
+        .iter()
+        .map(|event| match &event.fact {
+            Fact::Data(chunk) => (chunk.from, chunk.offset, chunk.range().end, true),
+            Fact::Gap(gap) => (gap.range.from, gap.range.start, gap.range.end, false),
+            other => panic!("{other:?}"),
+        })
+        .collect();
+    let (all, part, client) = (64 << 10, BEGINNING as u64, Side::Client);
+    assert_eq!(
+        seen,
+        [
+            (client, 0, all, true),
+            (client, all, 4 * all, false),
+            (Side::Server, 0, 100, true),
+            (client, 4 * all, 4 * all + part, true),
+            (client, 4 * all + part, 8 * all, false),
+            (Side::Server, 100, 200, true),
+        ]
+    );
+    assert!(queue.state().peak_bytes <= (LIMIT + LIMIT / 4) as u64);
+}
+
+#[test]
 fn after_a_failure_nothing_waits_and_everything_is_counted() {
     let queue = queue(Overflow::Stall);
     let count = Arc::new(Count::default());

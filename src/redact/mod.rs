@@ -4,6 +4,7 @@
 //! *values seen so far* (`seen`: a token that was in a header is found again in a path). The second knows recent
 //! secrets only; whoever must be sure makes two passes over everything. Raw bytes never leave through here.
 
+mod further;
 mod places;
 mod seen;
 
@@ -16,6 +17,8 @@ use crate::model::{headers::Headers, http::Head, session::Fingerprint};
 use places::{Place, Secret};
 use seen::Seen;
 
+pub use further::{Find, Further};
+
 /// Which places hold secrets beside the built-in ones. Names are compared without case.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Options {
@@ -23,6 +26,8 @@ pub struct Options {
     pub headers: Vec<String>,
     /// Query parameters and JSON fields whose value is secret; `_` and `-` in them count for nothing.
     pub fields: Vec<String>,
+    /// Places that no name marks: segments of paths, parts of messages.
+    pub further: Further,
 }
 
 /// Puts fingerprints in the place of secrets, and remembers recent secrets so as to find them elsewhere.
@@ -89,11 +94,23 @@ impl Redactor {
     }
 
     /// The digest of the credentials in a value of `Authorization`, without their scheme; `None` where there are none.
+    /// They are looked for elsewhere from now on.
     pub fn credentials(&mut self, authorization: &[u8]) -> Option<Digest> {
         let mut secrets = Vec::new();
         places::credentials(authorization, &mut secrets);
-        let range = secrets.pop()?.range;
-        Some(self.digest(authorization.get(range)?))
+        let secret = secrets.pop()?;
+        let value = authorization.get(secret.range.clone())?;
+        self.learn_from(&secret, value);
+        Some(self.digest(value))
+    }
+
+    /// Takes what a request target holds for secrets from now on, before anybody asks how it may be shown.
+    pub fn learn_target(&mut self, target: &[u8]) {
+        let mut named = Vec::new();
+        self.places.url(target, &mut named);
+        for secret in &named {
+            self.learn_from(secret, target.get(secret.range.clone()).unwrap_or_default());
+        }
     }
 
     /// A header's value as it may be shown. What is not UTF-8 shows as U+FFFD.
@@ -143,25 +160,28 @@ impl Redactor {
         headers
     }
 
-    /// Takes a value for a secret from now on, wherever it stands.
+    /// Takes a value for a secret from now on, wherever it stands. A variable that was not resolved is none, and rules
+    /// must be able to name it.
     pub fn learn(&mut self, kind: &'static str, value: &[u8]) {
-        if self.seen.wants(value) {
+        let unresolved =
+            (value.starts_with(b"${") && value.ends_with(b"}")) || (value.starts_with(b"{{") && value.ends_with(b"}}"));
+        if !unresolved && self.seen.wants(value) {
             let digest = self.digests.of(value);
             self.seen.add(kind, value, digest);
+        }
+    }
+
+    fn learn_from(&mut self, secret: &Secret, value: &[u8]) {
+        self.learn(secret.kind, value);
+        for inner in self.places.inner(secret, value) {
+            self.learn(secret.kind, &inner);
         }
     }
 
     /// Puts fingerprints at the named places and wherever a value seen before stands.
     fn render(&mut self, bytes: &[u8], mut secrets: Vec<Secret>) -> String {
         for secret in &secrets {
-            let value = bytes.get(secret.range.clone()).unwrap_or_default();
-            let digest = self.digests.of(value);
-            if self.seen.wants(value) {
-                self.seen.add(secret.kind, value, digest);
-            }
-            if let Some(inner) = secret.inner(value) {
-                self.learn(secret.kind, &inner);
-            }
+            self.learn_from(secret, bytes.get(secret.range.clone()).unwrap_or_default());
         }
         let named = secrets.len();
         self.seen.find(bytes, &mut secrets);
@@ -343,7 +363,8 @@ mod tests {
 
     #[test]
     fn further_places_can_be_named() {
-        let options = Options { headers: vec!["X-Mine".into()], fields: vec!["conversation_secret".into()] };
+        let (headers, fields) = (vec!["X-Mine".into()], vec!["conversation_secret".into()]);
+        let options = Options { headers, fields, ..Options::default() };
         let mut r = Redactor::with_options([7; 32], &options);
         assert!(r.header(b"x-mine", b"value").starts_with("secret:"));
         assert!(!r.target(b"/a?conversationSecret=value").contains("value"));

@@ -5,7 +5,7 @@ use std::ops::Range;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use memchr::{memchr, memchr_iter};
 
-use super::{Digest, Options, quick_hash};
+use super::{Digest, Further, Options, quick_hash};
 
 /// A secret's place in the bytes at hand.
 #[derive(Clone, Debug)]
@@ -14,28 +14,35 @@ pub(super) struct Secret {
     pub(super) kind: &'static str,
     /// What stands for it, where that is not the digest of the bytes at that place (an encoded form).
     pub(super) digest: Option<Digest>,
-    basic: bool,
+    encoded: bool,
 }
 
 impl Secret {
     pub(super) fn new(range: Range<usize>, kind: &'static str) -> Self {
-        Self { range, kind, digest: None, basic: false }
+        Self { range, kind, digest: None, encoded: false }
     }
 
     pub(super) fn known(range: Range<usize>, kind: &'static str, digest: Digest) -> Self {
-        Self { range, kind, digest: Some(digest), basic: false }
+        Self { range, kind, digest: Some(digest), encoded: false }
     }
 
-    /// Secrets within the secret: the password of Basic credentials (RFC 7617).
-    pub(super) fn inner(&self, value: &[u8]) -> Option<Vec<u8>> {
-        if !self.basic || value.len() > 1024 {
+    /// The password within encoded credentials: Basic's (RFC 7617), or SASL PLAIN's, which has NULs between its parts
+    /// (RFC 4616).
+    fn password(&self, value: &[u8]) -> Option<Vec<u8>> {
+        if !self.encoded || value.len() > LONGEST_ENCODED {
             return None;
         }
         let plain = STANDARD.decode(value).ok()?;
-        let colon = memchr(b':', &plain)?;
-        plain.get(colon + 1..).map(<[u8]>::to_vec)
+        let plain = plain.get(memchr::memrchr(0, &plain).map_or(0, |nul| nul + 1)..)?;
+        match memchr(b':', plain) {
+            Some(colon) => plain.get(colon + 1..).map(<[u8]>::to_vec),
+            None => Some(plain.to_vec()).filter(|password| password.len() < value.len() / 4 * 3),
+        }
     }
 }
+
+/// Longer credentials are not looked into.
+const LONGEST_ENCODED: usize = 16 << 10;
 
 /// What a header's value is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,6 +66,7 @@ pub(super) enum Place {
 pub(super) struct Places {
     headers: Vec<String>,
     fields: Vec<Vec<u8>>,
+    further: Further,
     last: Vec<Option<(Box<[u8]>, Place)>>,
 }
 
@@ -107,8 +115,39 @@ impl Places {
         Self {
             headers: options.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
             fields: FIELDS.iter().map(|name| name.as_bytes().to_vec()).chain(fields).collect(),
+            further: options.further.clone(),
             last: vec![None; SLOTS],
         }
+    }
+
+    /// Secrets within a secret, which may stand elsewhere without it: a password, what a URL's path holds.
+    pub(super) fn inner(&self, secret: &Secret, value: &[u8]) -> Vec<Vec<u8>> {
+        let mut found: Vec<_> = secret.password(value).into_iter().collect();
+        if !self.further.is_none() && memchr::memmem::find(value, b"://").is_some() {
+            let mut places = Vec::new();
+            self.paths(value, &mut places);
+            found.extend(places.into_iter().filter_map(|place| value.get(place.range).map(<[u8]>::to_vec)));
+        }
+        found
+    }
+
+    /// What the path of a URL, or of a request target, holds.
+    fn paths(&self, url: &[u8], out: &mut Vec<Secret>) {
+        if self.further.is_none() {
+            return;
+        }
+        let end = url.iter().position(|b| matches!(b, b'?' | b'#')).unwrap_or(url.len());
+        let before = url.get(..end).unwrap_or_default();
+        let begin = match memchr::memmem::find(before, b"://") {
+            Some(scheme) if memchr(b'/', before) == Some(scheme + 1) => {
+                let authority = scheme + 3;
+                memchr(b'/', before.get(authority..).unwrap_or_default()).map_or(end, |slash| authority + slash)
+            }
+            _ => 0,
+        };
+        let path = before.get(begin..).unwrap_or_default();
+        let places = self.further.in_path(path).into_iter();
+        out.extend(places.map(|range| Secret::new(begin + range.start..begin + range.end, "token")));
     }
 
     /// What a header of that name holds.
@@ -154,11 +193,12 @@ impl Places {
         }
     }
 
-    /// Userinfo, and parameters with secret names in query and fragment (RFC 3986, 3.2.1, 3.4).
+    /// Userinfo, what the path holds, and parameters with secret names in query and fragment (RFC 3986, 3.2.1, 3.4).
     pub(super) fn url(&self, url: &[u8], out: &mut Vec<Secret>) {
         if memchr(b'@', url).is_some() {
             userinfo(url, out);
         }
+        self.paths(url, out);
         let mut begin = match url.iter().position(|b| matches!(b, b'?' | b'#')) {
             Some(mark) => mark + 1,
             None => return,
@@ -175,7 +215,7 @@ impl Places {
         }
     }
 
-    /// JSON fields, also of JSON within a JSON string, and form fields.
+    /// JSON fields, also of JSON within a JSON string, form fields, and what messages hold.
     pub(super) fn text(&self, text: &[u8], out: &mut Vec<Secret>) {
         if memchr(b'"', text).is_some() {
             self.json(text, out);
@@ -192,6 +232,8 @@ impl Places {
                 push(out, equals + 1..equals + 1 + length);
             }
         }
+        let places = self.further.in_text(text).into_iter();
+        out.extend(places.map(|range| Secret { encoded: true, ..Secret::new(range, "secret") }));
         out.sort_by_key(|secret| secret.range.start);
         out.dedup_by(|later, earlier| later.range.start < earlier.range.end);
     }
@@ -295,7 +337,7 @@ pub(super) fn credentials(value: &[u8], out: &mut Vec<Secret>) {
     let gap = value.get(scheme_end..).unwrap_or_default().iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
     let begin = scheme_end + gap;
     if begin < value.len() {
-        out.push(Secret { basic: scheme.eq_ignore_ascii_case(b"basic"), ..Secret::new(begin..value.len(), "token") });
+        out.push(Secret { encoded: scheme.eq_ignore_ascii_case(b"basic"), ..Secret::new(begin..value.len(), "token") });
     }
 }
 

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
 mod scenario;
+mod secrets;
 
 use std::{
     collections::BTreeSet,
@@ -69,8 +70,12 @@ fn write_with(captures: &Path, segment_bytes: u64, play: impl FnOnce(&mut Script
 }
 
 fn create(captures: &Path, segment_bytes: u64) -> (CaptureDir, SegmentWriter) {
+    create_with(captures, segment_bytes, serde_json::json!({}))
+}
+
+fn create_with(captures: &Path, segment_bytes: u64, options: Value) -> (CaptureDir, SegmentWriter) {
     let anchor = WallAnchor { unix_ns: 1_795_371_955_123_456_789 };
-    let meta = CaptureMeta::new(anchor, serde_json::json!({}), None);
+    let meta = CaptureMeta::new(anchor, options, None);
     let dir = CaptureDir::create(captures, Some("one"), meta).unwrap();
     let options = segment_writer::Options { segment_bytes, ..segment_writer::Options::default() };
     let writer = SegmentWriter::create(&dir, &options).unwrap();

@@ -277,6 +277,28 @@ fn a_queue_that_overflows_records_or_names_every_byte() {
 }
 
 #[test]
+fn a_queue_that_overflows_loses_parts_of_bodies_and_no_exchange() {
+    let captures = tempfile::tempdir().unwrap();
+    let mut options = options();
+    (options.overflow, options.queue_bytes) = (Overflow::Gap, 64 << 10);
+    let (tap, recorder, _) = begin(captures.path(), options);
+    let index = recorder.index();
+    let mut talk = Talk::open(&tap);
+    let body = vec![b'x'; 200 << 10];
+    for _ in 0..20 {
+        let head = format!("POST /upload HTTP/1.1\r\nHost: api.test\r\nContent-Length: {}\r\n\r\n", body.len());
+        let request = [head.as_bytes(), &body].concat();
+        request.chunks(64 << 10).for_each(|read| talk.say(Side::Client, read));
+        talk.say(Side::Server, b"HTTP/1.1 201 Created\r\nContent-Length: 2\r\n\r\nok");
+        until("the writer has caught up", || index.status().queue.pending_bytes == 0);
+    }
+    talk.close();
+    let summary = recorder.stop().unwrap();
+    assert!(summary.totals.gaps > 0, "64 KiB cannot have been enough");
+    assert_eq!((summary.totals.exchanges, summary.totals.unanswered), (20, 0));
+}
+
+#[test]
 fn what_is_open_and_what_is_fresh_is_seen_while_recording() {
     let captures = tempfile::tempdir().unwrap();
     let (tap, recorder, _) = begin(captures.path(), options());

@@ -43,8 +43,8 @@ pub(super) enum State {
     Body(Message),
     /// Nothing that can be told yet: what the other side does decides it.
     Holding,
-    /// Nothing that is understood any more (the client's side alone; the server's answers to the requests before are
-    /// still decoded).
+    /// Nothing that is understood (any more: the client's side, the server's answers to the requests before are still
+    /// decoded; or since a gap: either side).
     Passing {
         /// Whether requests may have passed unseen, so that further responses cannot be matched.
         unseen: bool,

@@ -62,6 +62,10 @@ impl Http1 {
     }
 
     fn request(&mut self, raw: &[u8], range: ByteRange, began: Timestamp, at: Timestamp, out: &mut Sink<'_>) {
+        if self.adrift {
+            self.regain(at, out);
+        }
+        self.pipelined |= !self.waiting.is_empty() || matches!(self.lanes.server.state, State::Body(_));
         if self.waiting.len() >= self.options.max_waiting {
             self.anomaly(AnomalyKind::TooMuchWaiting, range, at, true, out);
             return self.pass_client(true, out);

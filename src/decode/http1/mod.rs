@@ -18,6 +18,11 @@
 //! - **Opaque.** Where the server's bytes are not understood, nothing more of the connection is decoded. Where the
 //!   client's are not any more, the responses to the requests before still are; further ones are exchange 0, or, if
 //!   requests may have passed unseen (a gap, a broken chunk, too many waiting), make the connection opaque.
+//! - **Gaps.** Bytes that were not recorded may have held any number of messages. The side that lost them is passed
+//!   over until a chunk of the client's begins with a request line: that is the next request, and the server's next
+//!   bytes answer it; what waited for an answer before ends without one. This holds for clients that wait for each
+//!   answer. Where one was seen not to, or an upgrade was being asked for, the answers could be taken for those of
+//!   other requests, and the side stays passed over.
 //! - **Faulty framing** of a body: see [`body::request_framing`].
 //! - Empty lines before a start line are skipped, belong to no message (so that they do not date it) and are named
 //!   (`LineEnd`).
@@ -49,6 +54,7 @@ use crate::{
     model::{
         Side, Timestamp,
         anomaly::{Anomaly, AnomalyKind},
+        http::Body,
         side::Sides,
         trace::{ByteRange, Chunk},
     },
@@ -88,6 +94,12 @@ pub struct Http1 {
     waiting: VecDeque<Waiting>,
     /// How many requests there were.
     exchanges: u32,
+    /// A side is passed over since a gap, and the next request that a chunk begins with ends that.
+    #[serde(default)]
+    adrift: bool,
+    /// Whether a request was seen to come before the answer to the one before had ended.
+    #[serde(default)]
+    pipelined: bool,
 }
 
 /// Which protocol the connection speaks.
@@ -119,6 +131,13 @@ impl Decoder for Http1 {
         let lane = self.lanes.of_mut(chunk.from);
         lane.next = chunk.range().end;
         lane.ended = None;
+        if self.adrift
+            && chunk.from == Side::Client
+            && matches!(lane.state, State::Passing { .. })
+            && begins_request(chunk.bytes)
+        {
+            lane.state = State::Between;
+        }
         self.run(chunk, out);
     }
 
@@ -145,13 +164,22 @@ impl Decoder for Http1 {
             return;
         }
         let lost_ground = !whole && (self.stage == Stage::Http || !done);
-        self.anomaly(AnomalyKind::Gap, range, at, lost_ground, out);
+        let within_head = matches!(self.lanes.client.state, State::Head { .. });
+        let for_good = self.stage != Stage::Http
+            || self.pipelined
+            || (within_head && !self.waiting.is_empty())
+            || self.waiting.iter().any(|waiting| waiting.decides);
+        self.anomaly(AnomalyKind::Gap, range, at, lost_ground && for_good, out);
         if done {
             self.finish(side, true, out);
         }
+        if !lost_ground {
+            return;
+        }
+        self.adrift = !for_good;
         match side {
-            _ if !lost_ground => {}
             Side::Client if self.stage == Stage::Http => self.pass_client(true, out),
+            Side::Server if self.adrift => self.pass(Side::Server, true, out),
             Side::Client | Side::Server => self.go_opaque(out),
         }
     }
@@ -207,7 +235,9 @@ impl Http1 {
             && self.waiting.is_empty()
             && let State::Passing { unseen: true } = self.lanes.client.state
         {
-            self.go_opaque(out);
+            if !self.adrift {
+                self.go_opaque(out);
+            }
             return rest.bytes.len();
         }
         let undecided = match side {
@@ -421,11 +451,26 @@ impl Http1 {
 
     /// Nothing of the client's is understood any more.
     fn pass_client(&mut self, unseen: bool, out: &mut Sink<'_>) {
-        self.finish(Side::Client, false, out);
-        let lane = &mut self.lanes.client;
+        self.pass(Side::Client, unseen, out);
+        self.release(Side::Server, out);
+    }
+
+    fn pass(&mut self, side: Side, unseen: bool, out: &mut Sink<'_>) {
+        self.finish(side, false, out);
+        let lane = self.lanes.of_mut(side);
         lane.state = State::Passing { unseen };
         lane.buffer = Buffer::default();
-        self.release(Side::Server, out);
+        lane.blank = None;
+    }
+
+    /// A request came after a gap: what was going on before it is over, and the server's next bytes are its answer.
+    fn regain(&mut self, at: Timestamp, out: &mut Sink<'_>) {
+        self.adrift = false;
+        self.pass(Side::Server, true, out);
+        self.lanes.server.state = State::Between;
+        for waiting in mem::take(&mut self.waiting) {
+            out(Event::Http(HttpEvent::ResponseEnded { exchange: waiting.exchange, body: Body::default(), at }));
+        }
     }
 
     /// Nothing of the connection is understood any more.
@@ -452,6 +497,15 @@ impl Http1 {
             + self.lanes.server.buffer.heap()
             + self.waiting.capacity() * size_of::<Waiting>()
     }
+}
+
+/// Whether the bytes begin with a whole request line. A method that nobody has heard of may be the end of one.
+fn begins_request(bytes: &[u8]) -> bool {
+    const METHODS: [&str; 9] = ["CONNECT", "DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"];
+    let method = bytes.split(|b| *b == b' ').next().unwrap_or_default();
+    METHODS.iter().any(|known| known.as_bytes() == method)
+        && probe_request(bytes) == Probe::Yes
+        && matches!(odd_line(bytes), Odd::Request)
 }
 
 /// What a line that begins oddly is.

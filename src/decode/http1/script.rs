@@ -192,6 +192,9 @@ impl Log {
                 self.close(Side::Client, *exchange);
                 self.ended(&format!("request {exchange}"), body, *at);
             }
+            HttpEvent::ResponseEnded { exchange, body, at } if *body == Body::default() => {
+                self.line(format!("response {exchange} lost @{}", at.0));
+            }
             HttpEvent::ResponseEnded { exchange, body, at } => {
                 self.close(Side::Server, *exchange);
                 self.ended(&format!("response {exchange}"), body, *at);

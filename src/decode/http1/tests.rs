@@ -191,3 +191,54 @@ fn overlapping_and_unannounced_offsets_are_taken() {
         ["request 1 body @1 ab", "! gap C41..45 @1", "request 1 body @1 hij"]
     );
 }
+
+/// The events' first words, without fields.
+fn gist(script: &str) -> Vec<String> {
+    let log = Script::parse(&format!("{script}---\n")).run(true, |_, _| vec![]).text();
+    let words = |line: &str| line.split(" @").next().unwrap_or_default().to_owned();
+    log.lines().filter(|line| !line.starts_with(' ')).map(words).collect()
+}
+
+#[test]
+fn after_a_gap_the_next_request_and_its_answer_are_decoded() {
+    let whole = |n: u32| {
+        format!("C: GET /{n} HTTP/1.1\\r\\n\\r\\n\nS: HTTP/1.1 20{n} OK\\r\\nContent-Length: 1\\r\\n\\r\\nx\n")
+    };
+    // The first request's answer is lost, then a whole exchange and a part of the next request's body.
+    let log =
+        gist(&format!("C: GET /0 HTTP/1.1\\r\\n\\r\\n\nL: S 500\nS: tail\nL: C 70\nC: GET-ting on\n{}", whole(1)));
+    assert_eq!(
+        log,
+        [
+            "request 1 C0..19",
+            "request 1 ended",
+            "! gap S0..500",
+            "! gap C19..89",
+            "response 1 lost",
+            "request 2 C100..119",
+            "request 2 ended",
+            "response 2 S504..542",
+            "response 2 body",
+            "response 2 ended"
+        ]
+    );
+    // A gap in the answer's chunked body: what the client goes on to send is still its request's.
+    let log = gist(&format!(
+        "C: POST /0 HTTP/1.1\\r\\nContent-Length: 4\\r\\n\\r\\nab\n\
+         S: HTTP/1.1 200 OK\\r\\nTransfer-Encoding: chunked\\r\\n\\r\\n2\\r\\nok\nL: S 9\nS: \\r\\n0\\r\\n\\r\\n\nC: cd\n{}",
+        whole(1)
+    ));
+    assert!(log.contains(&"response 1 ended".to_owned()) && log.contains(&"request 1 ended".to_owned()), "{log:?}");
+    assert!(log.contains(&"response 2 ended".to_owned()), "{log:?}");
+}
+
+#[test]
+fn after_a_gap_answers_are_not_given_to_the_wrong_requests() {
+    let two = "C: GET /1 HTTP/1.1\\r\\n\\r\\nGET /2 HTTP/1.1\\r\\n\\r\\n\nL: S 10\n";
+    let more = "C: GET /3 HTTP/1.1\\r\\n\\r\\n\nS: HTTP/1.1 202 OK\\r\\nContent-Length: 0\\r\\n\\r\\n\n";
+    let log = gist(&format!("{two}{more}"));
+    assert!(!log.iter().any(|line| line.starts_with("response")), "a client that does not wait: {log:?}");
+    let upgrade = "C: GET /1 HTTP/1.1\\r\\nUpgrade: x\\r\\n\\r\\n\nL: S 10\n";
+    let log = gist(&format!("{upgrade}{more}"));
+    assert!(!log.iter().any(|line| line.starts_with("response")), "another protocol may have begun: {log:?}");
+}

@@ -1,0 +1,88 @@
+//! A profile's secrets that no name marks: in paths and in messages, through the whole program.
+
+use super::*;
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZ2VudC03In0.c2lnbmF0dXJl";
+const CHANNEL: &str = "streaming-5-0123456789abcdef";
+const SASL_TOKEN: &str = "sasl-t0ken-0123456789";
+
+/// A channel is created, its socket opened; a second socket bears a JWT in its path and SASL in a frame.
+fn play(script: &mut Script<'_>) {
+    script.open_tunnel(1, "api.mypurecloud.com:443");
+    let created = format!(
+        "{{\"connectUri\":\"wss://streaming.mypurecloud.com/channels/{CHANNEL}\",\"id\":\"{CHANNEL}\",\"expires\":\"x\"}}"
+    );
+    script.say(
+        1,
+        Side::Client,
+        b"POST /api/v2/notifications/channels HTTP/1.1\r\nHost: api\r\nContent-Length: 0\r\n\r\n",
+    );
+    let length = created.len();
+    script.say(1, Side::Server, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{created}").as_bytes());
+    let subscribe = format!(
+        "GET /api/v2/notifications/channels/{CHANNEL}/subscriptions HTTP/1.1\r\nHost: api\r\nContent-Length: 0\r\n\r\n"
+    );
+    script.say(1, Side::Client, subscribe.as_bytes());
+    script.say(1, Side::Server, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+
+    script.open_tunnel(2, "streaming.mypurecloud.com:443");
+    let upgrade = format!(
+        "GET wss://streaming.mypurecloud.com/stream/jwt/{JWT} HTTP/1.1\r\nHost: streaming\r\nConnection: Upgrade\r\n\
+         Upgrade: websocket\r\nReferer: https://apps.mypurecloud.com/stream/jwt/{JWT}?a=b\r\n\
+         Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    script.say(2, Side::Client, upgrade.as_bytes());
+    script.say(2, Side::Server, SWITCHING.as_bytes());
+    let plain = STANDARD.encode(format!("\0authKey\0{SASL_TOKEN}"));
+    let auth = format!("<auth mechanism='PLAIN'>{plain}</auth>");
+    script.say(2, Side::Client, &scenario::masked(1, auth.as_bytes()));
+    script.say(2, Side::Server, &scenario::unmasked(1, format!("<echo of='{SASL_TOKEN}'/>").as_bytes()));
+}
+
+fn capture(captures: &Path, sealed: bool) {
+    let (mut dir, mut writer) = create_with(captures, 1 << 20, serde_json::json!({"profile": "genesys-cloud"}));
+    record_with(&mut writer, play);
+    if sealed {
+        writer.seal().unwrap();
+        dir.set_state(State::Clean).unwrap();
+    }
+}
+
+#[test]
+fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_shown() {
+    for sealed in [false, true] {
+        let folder = tempfile::tempdir().unwrap();
+        capture(folder.path(), sealed);
+        if sealed {
+            assert_eq!(firstframe(folder.path(), &["reindex"]).0, 0);
+        }
+        let everything: [&[&str]; 9] = [
+            &["ls", "exchanges", "--json"],
+            &["ls", "exchanges"],
+            &["ls", "frames", "--json"],
+            &["ls", "flags", "--json"],
+            &["show", "x1"],
+            &["show", "x2", "--json"],
+            &["show", "x3"],
+            &["show", "c2"],
+            &["show", "f1", "--json"],
+        ];
+        for arguments in everything {
+            let (code, out, err) = firstframe(folder.path(), arguments);
+            assert_eq!(code, 0, "{arguments:?}: {err}");
+            for secret in [JWT, CHANNEL, SASL_TOKEN, &STANDARD.encode(format!("\0authKey\0{SASL_TOKEN}"))] {
+                assert!(!out.contains(secret), "{arguments:?} (sealed: {sealed}) shows {secret}:\n{out}");
+            }
+        }
+        let rows = firstframe(folder.path(), &["ls", "exchanges", "--json"]).1;
+        let targets: Vec<String> = rows
+            .lines()
+            .map(|row| serde_json::from_str::<Value>(row).unwrap()["target"].as_str().unwrap().to_owned())
+            .collect();
+        assert!(targets[1].starts_with("/api/v2/notifications/channels/token:"), "{targets:?}");
+        assert!(targets[2].starts_with("wss://streaming.mypurecloud.com/stream/jwt/token:"), "{targets:?}");
+        let kept = firstframe(folder.path(), &["ls", "exchanges", "--json", "--keep-secrets"]).1;
+        assert!(kept.contains(JWT) && kept.contains(CHANNEL), "{kept}");
+    }
+}
