@@ -13,6 +13,7 @@ mod client;
 mod config;
 mod diagnose;
 mod doctor;
+mod lab;
 mod ls;
 mod profiles;
 mod reading;
@@ -144,6 +145,7 @@ commands![
     Config(config),
     Profiles(profiles),
     Doctor(doctor),
+    Lab(lab),
 ];
 
 /// Reads the command line, runs the subcommand, and turns what went wrong into one line and a code.

@@ -1,2 +1,18 @@
-//! A simulated API and a load of virtual agents in which causes are planted: the model is PURE and runs in virtual time;
+//! A simulated API and a load of virtual agents in which causes are planted: the model is pure and runs in virtual time;
 //! server and load drive the same model over sockets.
+//!
+//! - [`scenario`]: what runs. [`surface`]: whose API. [`causes`]: what is wrong.
+//! - [`agent`]: what a virtual user does next. [`api`]: what the API decides. Both are state machines that are told the
+//!   time.
+//! - [`world`]: agents and API in virtual time, and what a proxy between them would have recorded, as columns.
+//!
+//! Nothing here may know how causes are looked for.
+
+pub mod agent;
+pub mod api;
+pub mod causes;
+pub mod random;
+pub mod request;
+pub mod scenario;
+pub mod surface;
+pub mod world;
