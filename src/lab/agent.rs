@@ -332,9 +332,6 @@ impl Load {
     /// The answer to what [`Action::Send`] sent has come, or its connection ended without one.
     pub fn answered(&mut self, agent: &mut Agent, answer: &Answer) {
         let Some((request, tries)) = &mut agent.last else { return };
-        for cause in &mut self.causes {
-            cause.answered(&agent.who, request.kind, answer.status);
-        }
         let failed = answer.status == 0 || answer.status == 400 || answer.status >= 429;
         let retries = self.causes.iter().map(|cause| cause.retries()).max().unwrap_or(0);
         if failed && *tries < retries && request.ending == Ending::Whole {

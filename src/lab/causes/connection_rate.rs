@@ -1,4 +1,5 @@
-//! `connection-rate`: connections beyond so many a second get a refusal as their first answer, and are closed.
+//! `connection-rate`: connections beyond so many a second get a refusal as their first answer. They stay open: were they
+//! closed, clients would open ever more.
 
 use crate::lab::{
     api::{Dose, Offer, Refusal},
@@ -29,6 +30,6 @@ impl Cause for Rate {
     fn refuse(&mut self, offer: &Offer<'_>, _: &mut Random) -> Option<Refusal> {
         let connection = offer.connection;
         let refused = !offer.request.is_message && connection.ordinal == 1 && connection.rate > self.limit;
-        refused.then(|| Refusal { closes: true, ..Refusal::bad_request("bad.request", "Too many new connections") })
+        refused.then(|| Refusal::bad_request("bad.request", "Too many new connections"))
     }
 }

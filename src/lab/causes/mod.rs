@@ -127,9 +127,6 @@ pub trait Cause: Send {
     /// Client: changes a request or a message before it is sent.
     fn write(&mut self, _client: &mut Client<'_>, _request: &mut Request) {}
 
-    /// Client: what was answered; status 0 is no answer.
-    fn answered(&mut self, _who: &Who, _kind: Kind, _status: u16) {}
-
     /// Client: how often a request that was refused or not answered is sent again at once.
     fn retries(&self) -> u32 {
         0

@@ -1,12 +1,13 @@
-//! `refresh-stampede`: a token that all agents share expires, and all that notice renew it at once; only the first use
-//! of the refresh token is good.
+//! `refresh-stampede`: a token that all agents share expires, and all that need it before they notice that another one
+//! has renewed it renew it too; only the first use of the refresh token is good.
+
+use std::collections::HashMap;
 
 use crate::lab::{
     api::{Offer, Refusal},
     random::Random,
     request::Kind,
     scenario::{MILLI, Scenario},
-    surface::Who,
 };
 
 use super::{Cause, CauseInfo, Client, Domain, Parameter, Typical, defect::no_truth};
@@ -15,38 +16,52 @@ use super::{Cause, CauseInfo, Client, Domain, Parameter, Typical, defect::no_tru
 pub(super) const INFO: CauseInfo = CauseInfo {
     id: "refresh-stampede",
     summary: "agents renew a shared token at once; all but one get 400 invalid_grant",
-    parameters: &[Parameter {
-        name: "lifetime",
-        about: "how long a token is good",
-        domain: Domain::Duration(100 * MILLI, 3_600_000 * MILLI),
-        default: 8e9,
-        typical: Typical::Between(4e9, 7e9),
-    }],
+    parameters: &[
+        Parameter {
+            name: "lifetime",
+            about: "how long a token is good",
+            domain: Domain::Duration(100 * MILLI, 3_600_000 * MILLI),
+            default: 8e9,
+            typical: Typical::Between(4e9, 7e9),
+        },
+        Parameter {
+            name: "notice",
+            about: "how long it takes until the others notice",
+            domain: Domain::Duration(MILLI, 60_000 * MILLI),
+            default: 500e6,
+            typical: Typical::Between(300e6, 800e6),
+        },
+    ],
     prepare: |scenario: &mut Scenario| scenario.tokens = 1,
-    // Only that route is refused, and only while another use of it is under way.
-    right: |_, _| vec!["invalid-grant-stampede", "contrast:route", "inflight-per-route"],
+    // Only that route is refused.
+    right: |_, _| vec!["invalid-grant-stampede", "contrast:route"],
     truth: no_truth,
-    build: |plant, _| Box::new(Stampede { lifetime: plant.nanos("lifetime").max(1), renewed: 0, used: 0 }),
+    build: |plant, _| {
+        let (lifetime, notice) = (plant.nanos("lifetime").max(1), plant.nanos("notice"));
+        Box::new(Stampede { lifetime, notice, asked: (0, 0), own: HashMap::new(), used: 0 })
+    },
 };
 
 struct Stampede {
     lifetime: i64,
-    /// Client: until which of its lives the token is known to have been renewed.
-    renewed: i64,
+    notice: i64,
+    /// Client: which life was renewed last, and when first.
+    asked: (i64, i64),
+    /// Client: by agent, which life it renewed last.
+    own: HashMap<u32, i64>,
     /// Server: of which life the refresh token was used.
     used: i64,
 }
 
 impl Cause for Stampede {
     fn interpose(&mut self, client: &mut Client<'_>) -> Option<Kind> {
-        (client.now / self.lifetime > self.renewed).then_some(Kind::Refresh)
-    }
-
-    fn answered(&mut self, _: &Who, kind: Kind, _: u16) {
-        // Whoever gets an answer, good or bad, knows that it was renewed.
-        if kind == Kind::Refresh {
-            self.renewed += 1;
+        let life = client.now / self.lifetime;
+        if life > self.asked.0 {
+            self.asked = (life, client.now);
         }
+        let expired = life > 0 && client.now < self.asked.1 + self.notice;
+        // Each knows what it did itself.
+        (expired && self.own.insert(client.who.agent, life) != Some(life)).then_some(Kind::Refresh)
     }
 
     fn refuse(&mut self, offer: &Offer<'_>, _: &mut Random) -> Option<Refusal> {

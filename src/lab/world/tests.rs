@@ -62,9 +62,10 @@ fn columns_are_whole() {
 /// Each cause, as the evaluation would plant it, refuses something of what it means, and harmless it refuses nothing.
 #[test]
 fn every_cause_refuses_and_a_harmless_one_does_not() {
+    let mut wrong = Vec::new();
     for info in CAUSES {
         let mut scenario = small(Surface::Neutral);
-        scenario.duration_ns = 30 * SECOND;
+        scenario.duration_ns = 20 * SECOND;
         (info.prepare)(&mut scenario);
         let calm = run(&scenario);
         assert_eq!(refused(&calm), 0, "{}", info.id);
@@ -74,13 +75,16 @@ fn every_cause_refuses_and_a_harmless_one_does_not() {
         scenario.plants = vec![plant.clone()];
         let planted = run(&scenario);
         let count = refused(&planted);
-        assert!(count > 20 && count < share(0.7), "{plant} refuses {count} of {}", planted.columns.units.len());
+        if count <= 15 || count >= share(0.7) {
+            wrong.push(format!("{plant} refuses {count} of {}", planted.columns.units.len()));
+        }
         if info.id != "client-abort" {
             plant.is_harmless = true;
             scenario.plants = vec![plant];
             assert_eq!(refused(&run(&scenario)), 0, "{}", info.id);
         }
     }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 #[test]
