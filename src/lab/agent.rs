@@ -167,15 +167,14 @@ impl Load {
 
     /// What the agent does now.
     pub fn next(&mut self, agent: &mut Agent, now: i64) -> Action {
-        if std::mem::take(&mut agent.again) {
-            if let Some((request, _)) = &agent.last {
-                let mut request = request.clone();
-                if !matches!(request.method.as_ref(), "GET" | "HEAD") {
-                    request.flag("retry-duplicate");
-                }
-                agent.ordinal += 1;
-                return Action::Send(request);
+        let again = std::mem::take(&mut agent.again);
+        if let Some((request, _)) = agent.last.as_ref().filter(|_| again) {
+            let mut request = request.clone();
+            if !matches!(request.method.as_ref(), "GET" | "HEAD") {
+                request.flag("retry-duplicate");
             }
+            agent.ordinal += 1;
+            return Action::Send(request);
         }
         // A step that has nothing to do leads to the next one; each turn takes one away.
         loop {

@@ -21,7 +21,7 @@ enum What {
     /// Lists the causes that can be planted, with their parameters
     List(list::Args),
     /// Makes one run in virtual time, and says what a capture of it would hold
-    Simulate(simulate::Args),
+    Simulate(Box<simulate::Args>),
 }
 
 /// Runs it.

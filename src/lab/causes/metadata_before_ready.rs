@@ -79,7 +79,7 @@ impl Cause for Ready {
             return None;
         }
         let is_early = if self.by_message {
-            !offer.socket.is_some_and(|socket| socket.ready_ns.is_some_and(|ready| ready <= offer.now))
+            offer.socket.and_then(|socket| socket.ready_ns).is_none_or(|ready| ready > offer.now)
         } else {
             offer.since_open().is_some_and(|since| since < self.delay)
         };

@@ -16,7 +16,7 @@ pub(super) const INFO: CauseInfo = CauseInfo {
     id: "open-sockets",
     summary: "upgrades beyond so many open sockets are refused: in all, by address, or by token",
     parameters: &[
-        limit(50.0, Typical::Quantile { dose: dose, kind: Some(Kind::Socket), low: 0.6, high: 0.9 }),
+        limit(50.0, Typical::Quantile { dose, kind: Some(Kind::Socket), low: 0.6, high: 0.9 }),
         Parameter {
             name: "per",
             about: "whose sockets are counted",

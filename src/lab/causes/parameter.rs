@@ -288,7 +288,7 @@ fn quantile(calm: &[(Kind, Counts)], dose: Dose, kind: Option<Kind>, share: f64)
     let mut doses: Vec<u32> = of_kind.map(|(_, counts)| counts.offered(dose)).collect();
     doses.sort_unstable();
     let at = (share * doses.len() as f64) as usize;
-    doses.get(at).or(doses.last()).map_or(1.0, |dose| f64::from(*dose))
+    doses.get(at).or_else(|| doses.last()).map_or(1.0, |dose| f64::from(*dose))
 }
 
 /// `250us`, `80ms`, `1.5s`, `2min`.

@@ -146,10 +146,9 @@ impl Recorder {
         }
         let socket = self.last_socket_of.get(&agent).copied();
         let token = self.token(request, socket);
-        if let (Kind::Socket, Some(socket)) = (request.kind, self.socket_of_link.get(&link)) {
-            if let Some(socket) = self.sockets.get_mut(*socket) {
-                socket.token = token;
-            }
+        let own = self.socket_of_link.get(&link).filter(|_| request.kind == Kind::Socket);
+        if let Some(socket) = own.and_then(|number| self.sockets.get_mut(*number)) {
+            socket.token = token;
         }
         let route = self.route(request);
         let values = self.values_of(request, who);
