@@ -8,6 +8,30 @@ use crate::{
     query::filter::{Filter, RowKind, RowRef},
 };
 
+/// Fields of an exchange that its request's head does not tell: a filter that names one would never match, or always.
+const LATER: &[&str] = &[
+    "answered",
+    "close-code",
+    "duration",
+    "failed",
+    "flag",
+    "flags",
+    "frames",
+    "frames-from-client",
+    "frames-from-server",
+    "open-time",
+    "proxy-made",
+    "reason",
+    "refused",
+    "response-header",
+    "rewritten",
+    "server",
+    "session",
+    "socket-closed-by",
+    "status",
+    "wait",
+];
+
 /// The predicate of a filter.
 ///
 /// # Errors
@@ -18,6 +42,12 @@ pub(super) fn matching(text: &str) -> Result<Metadata, String> {
     let needs = filter.needs(RowKind::Exchange);
     if needs.bodies || needs.connection || needs.frame_text {
         return Err("it asks for a body or the connection: metadata is recognised by the request's head".to_owned());
+    }
+    if let Some(field) = filter.fields().into_iter().find(|field| LATER.contains(field)) {
+        return Err(format!(
+            "`{field}` is not known yet: metadata is recognised when a request's head arrives, before any answer (hint: \
+             fields of the request, such as method, path, query, host or header.NAME)"
+        ));
     }
     Ok(Metadata::Matches(Arc::new(move |exchange| filter.matches(&RowRef::Exchange(&row(exchange))))))
 }
@@ -67,5 +97,10 @@ mod tests {
     fn what_a_head_cannot_tell_is_refused() {
         assert!(matching("path~\"/metadata\"").is_ok());
         assert!(matching("path=").is_err());
+        for late in ["status=4", "path~\"/m\" and not refused", "wait>1s", "response-header.x=1", "session=s1"] {
+            let why = matching(late).unwrap_err();
+            assert!(why.contains("is not known yet") && why.contains("hint"), "{late}: {why}");
+        }
+        assert!(matching("method=POST and header.x=1 and websocket").is_ok());
     }
 }

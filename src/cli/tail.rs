@@ -4,7 +4,12 @@ use std::{collections::VecDeque, io::Write as _, ops::ControlFlow, process::Exit
 
 use crate::{
     model::rows::Row,
-    query::{Capture, Error, Filter, Kind, Query, client::Client, wire, wire::LiveMessage},
+    query::{
+        Capture, Error, Filter, Kind, Query,
+        client::{Client, Ended},
+        wire,
+        wire::LiveMessage,
+    },
 };
 
 use super::{
@@ -51,7 +56,16 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         output.flush()?;
     }
     match capture.recorder() {
-        Some(recorder) => follow(&args, filter.as_ref(), recorder, look, &mut output)?,
+        Some(recorder) => {
+            if follow(&args, filter.as_ref(), recorder, look, &mut output)? == Ended::Lost {
+                let name = capture.dir().name();
+                say(&format!(
+                    "the recorder of {name} ended without saying so (killed?): what it had written can be read \
+                     (hint: firstframe ls -c {name})"
+                ));
+                return Ok(ExitCode::from(exit_code::FAILED));
+            }
+        }
         None => {
             last(&args, filter.as_ref(), &capture, look, &mut output)?;
             if args.follow {
@@ -72,7 +86,7 @@ fn follow(
     recorder: &Client,
     look: Look,
     output: &mut Output,
-) -> Result<(), Error> {
+) -> Result<Ended, Error> {
     let kinds: Vec<&str> = kinds(args).iter().map(|kind| kind.as_str()).collect();
     let interrupted = async {
         // Where no signal can be had, the default action of Ctrl-C ends us.
@@ -94,8 +108,7 @@ fn follow(
         // Each line at once: somebody is watching.
         output.flush().map_err(Error::Write)?;
         Ok(ControlFlow::Continue(()))
-    })?;
-    Ok(())
+    })
 }
 
 /// The last rows of each kind, and of those the last by time.

@@ -34,7 +34,7 @@ pub(super) struct Open {
     pub(super) exchange: Exchange,
     pub(super) seat: Seat,
     /// What it bears, where it gets its seat only when its body is known.
-    #[serde(skip)]
+    #[serde(default)]
     awaits_body: Option<Bears>,
     #[serde(skip)]
     request: Collector,
@@ -47,9 +47,7 @@ pub(super) struct Open {
     /// Whether bytes were lost while it was open.
     #[serde(default)]
     pub(super) holed: bool,
-    /// Whether it began in records that are gone: then it gets no row.
-    pub(super) headless: bool,
-    #[serde(skip)]
+    #[serde(default)]
     pub(super) first: Position,
 }
 
@@ -168,7 +166,6 @@ impl Fold<'_, '_> {
             request_ended: false,
             response_ended: false,
             holed: false,
-            headless: false,
             first,
         });
         self.at = at.max(self.at);
@@ -361,12 +358,10 @@ impl Fold<'_, '_> {
         let what = What::Exchange(&open.exchange, collected);
         self.shared.observe(known, self.parts.view.id, open.seat.session, what, self.out);
         open.response.release(&mut self.shared.held);
-        if !open.headless {
-            let extent = Extent { first: open.first, last: self.position };
-            let redactor = &mut self.shared.redactor;
-            let row = rows::exchange(&open.exchange, open.seat.session, &self.parts.view, redactor, extent);
-            (self.out)(Output::Row(Row::Exchange(Box::new(row))));
-        }
+        let extent = Extent { first: open.first, last: self.position };
+        let redactor = &mut self.shared.redactor;
+        let row = rows::exchange(&open.exchange, open.seat.session, &self.parts.view, redactor, extent);
+        (self.out)(Output::Row(Row::Exchange(Box::new(row))));
     }
 }
 

@@ -49,13 +49,11 @@ pub(super) struct Parts {
     /// Changes whose request's head is not complete.
     unclaimed: Vec<(Rewritten, Box<[u8]>)>,
     /// What was written of the client's bytes since it asked for a socket that is not granted yet.
-    #[serde(skip)]
+    #[serde(default)]
     pub(super) early: Vec<Written>,
     /// Who ended first, and when.
     pub(super) first_end: Option<(Side, Timestamp)>,
-    /// Whether it began in records that are gone: then it gets no row.
-    pub(super) headless: bool,
-    #[serde(skip)]
+    #[serde(default)]
     pub(super) extent: Extent,
 }
 
@@ -76,7 +74,7 @@ pub(super) struct Mark {
     /// One past its last byte.
     pub(super) received: u64,
     /// Where the first byte of what is on its way (head or frame) was recorded.
-    #[serde(skip)]
+    #[serde(default)]
     pub(super) began: Option<Position>,
 }
 
@@ -125,7 +123,6 @@ impl Conn {
             unclaimed: Vec::new(),
             early: Vec::new(),
             first_end: None,
-            headless: false,
             extent: Extent { first: position, last: position },
         };
         Self { http: None, parts }
@@ -366,9 +363,7 @@ impl Fold<'_, '_> {
     }
 
     fn connection_row(&mut self) {
-        if !self.parts.headless {
-            (self.out)(super::Output::Row(Row::Connection(rows::connection(&self.parts.view, self.parts.extent))));
-        }
+        (self.out)(super::Output::Row(Row::Connection(rows::connection(&self.parts.view, self.parts.extent))));
     }
 
     /// One event of whatever decoder.

@@ -35,18 +35,18 @@ pub(super) struct Socket {
     decoder: Option<Box<WebSocket>>,
     /// Where the 101 ended, until that was written.
     awaits_open: Option<u64>,
-    #[serde(skip)]
+    #[serde(default)]
     lanes: Sides<Lane>,
 }
 
 /// Frames of one side that are complete and not written.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct Lane {
     frames: VecDeque<Pending>,
     payloads: Vec<u8>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Serialize, Deserialize)]
 struct Pending {
     frame: Frame,
     payload: Kept,
@@ -55,7 +55,7 @@ struct Pending {
 }
 
 /// A payload's place in the lane.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Kept {
     place: Range<usize>,
     whole: bool,

@@ -178,10 +178,10 @@ impl Inspector {
             connections.iter().flat_map(|parts| parts.open.iter().map(|open| (*parts, &**open))).collect();
         exchanges.sort_by_key(|(_, open)| open.exchange.id);
 
-        let connections = connections.iter().filter(|parts| !parts.headless);
+        let connections = connections.iter();
         let mut all: Vec<Row> =
             connections.map(|parts| Row::Connection(rows::connection(&parts.view, parts.extent))).collect();
-        for (parts, open) in exchanges.into_iter().filter(|(_, open)| !open.headless) {
+        for (parts, open) in exchanges {
             let extent = Extent { first: open.first, last: parts.extent.last };
             let row = rows::exchange(&open.exchange, open.seat.session, &parts.view, &mut redactor, extent);
             all.push(Row::Exchange(Box::new(row)));

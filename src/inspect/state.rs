@@ -1,10 +1,11 @@
 //! What a later inspector needs to go on from a segment's boundary: next ids, decoders, open exchanges, sessions.
 
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{Timestamp, rows::Position},
-    redact::Redactor,
+    redact::{self, Redactor},
 };
 
 use super::{
@@ -21,6 +22,14 @@ use super::{
 )]
 pub struct RestoreError(#[from] serde_json::Error);
 
+/// A secret that was seen, so that it is found again where it has no name. In plain, as in the heads beside it: its
+/// fingerprint would not tell where it stands in other bytes.
+#[derive(Serialize, Deserialize)]
+struct Learnt {
+    kind: String,
+    base64: String,
+}
+
 #[derive(Serialize)]
 struct Saved<'a> {
     exchanges: u64,
@@ -28,6 +37,7 @@ struct Saved<'a> {
     now: Timestamp,
     ticked: Timestamp,
     sessions: &'a Sessions,
+    secrets: Vec<Learnt>,
     connections: Vec<&'a Conn>,
 }
 
@@ -38,6 +48,8 @@ struct Restored {
     now: Timestamp,
     ticked: Timestamp,
     sessions: Sessions,
+    #[serde(default)]
+    secrets: Vec<Learnt>,
     connections: Vec<Conn>,
 }
 
@@ -54,28 +66,36 @@ impl Inspector {
             now: self.shared.now,
             ticked: self.ticked,
             sessions: &self.shared.sessions,
+            secrets: self.learnt(),
             connections,
         };
         // All keys are strings or print as such, so that nothing can fail.
         serde_json::to_value(saved).unwrap_or_default()
     }
 
-    /// Goes on from a saved state: ids continue, decoders and sessions stand where they stood. Connections and exchanges
-    /// that began before are followed, but get no rows; frames that were complete and not written are gone. Secrets
-    /// seen before, bodies that were on their way and the windows of `permessage-deflate` are not remembered.
+    fn learnt(&self) -> Vec<Learnt> {
+        let learnt = self.shared.redactor.learnt();
+        learnt.map(|(kind, value)| Learnt { kind: kind.to_owned(), base64: STANDARD.encode(value) }).collect()
+    }
+
+    /// Goes on from a saved state: ids continue, decoders and sessions stand where they stood, and connections and
+    /// exchanges that began before get the rows that they would have had. Bodies that were on their way, for rules, and
+    /// the windows of `permessage-deflate` are not remembered.
     ///
     /// # Errors
     /// Where `state` is none that [`Self::save`] made.
     pub fn restore(options: Options, state: serde_json::Value) -> Result<Self, RestoreError> {
         let restored: Restored = serde_json::from_value(state)?;
-        let connections = restored.connections.into_iter().map(|mut conn| {
-            conn.parts.headless = true;
-            conn.parts.open.iter_mut().for_each(|open| open.headless = true);
-            (conn.parts.view.id.0, Box::new(conn))
-        });
+        let connections = restored.connections.into_iter().map(|conn| (conn.parts.view.id.0, Box::new(conn)));
+        let mut redactor = Redactor::with_options(options.redaction_key, &options.secrets);
+        for Learnt { kind, base64 } in &restored.secrets {
+            if let Ok(value) = STANDARD.decode(base64) {
+                redactor.learn(redact::kind(kind), &value);
+            }
+        }
         let shared = Shared {
             places: Places::new(options.profile.as_ref()),
-            redactor: Redactor::with_options(options.redaction_key, &options.secrets),
+            redactor,
             options,
             sessions: restored.sessions,
             exchanges: restored.exchanges,

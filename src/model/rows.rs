@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::{ConnectionId, ExchangeId, FrameId, SessionId, Side, Timestamp, headers::Headers};
 
 /// Where a row's facts lie in the segments, for readers that want its bytes. Not part of the JSON.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Position {
     /// The segment's number, from 1; 0 is unknown.
     pub segment: u64,
@@ -16,7 +16,7 @@ pub struct Position {
 }
 
 /// The positions of the first and the last record that a row was made from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Extent {
     /// Inclusive.
     pub first: Position,

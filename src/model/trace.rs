@@ -175,7 +175,7 @@ impl ByteRange {
 }
 
 /// See [`Fact::Written`].
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Written {
     /// Who sent the bytes; they were written to the other side.
     pub from: Side,

@@ -40,6 +40,8 @@ type Pieces<'p> = dyn FnMut(&[u8]) -> Result<ControlFlow<()>, Error> + 'p;
 pub enum Ended {
     /// The capture stopped.
     Stopped,
+    /// The recorder went away without a goodbye: it was killed.
+    Lost,
     /// The taker of messages did not want more.
     Enough,
 }
@@ -132,8 +134,9 @@ impl Client {
                     }
                     // Pings are answered by the library.
                     Some(Ok(Message::Ping(_) | Message::Pong(_) | Message::Binary(_) | Message::Frame(_))) => {}
-                    // A recorder that ends takes its socket with it, with or without a goodbye.
-                    Some(Ok(Message::Close(_)) | Err(_)) | None => return Ok(Ended::Stopped),
+                    Some(Ok(Message::Close(_))) => return Ok(Ended::Stopped),
+                    // A recorder that stops says so.
+                    Some(Err(_)) | None => return Ok(Ended::Lost),
                 }
             }
         })

@@ -143,6 +143,11 @@ impl Filter {
         needs
     }
 
+    /// The fields that it names.
+    pub fn fields(&self) -> Vec<&'static str> {
+        self.expression.tests().into_iter().map(|test| test.field.name).collect()
+    }
+
     /// Whether bodies are looked into.
     pub fn needs_bodies(&self) -> bool {
         self.expression.tests().into_iter().any(|test| content(test) == Some(Content::Bodies))

@@ -1,11 +1,11 @@
 //! The work of the indexer over what is on disk: for good ([`reindex`]), or for one reader's eyes ([`index_tail`]).
 
-use std::{fs, io, sync::Arc};
+use std::sync::Arc;
 
 use crate::{
     model::rows::Position,
     store::{
-        self, CaptureDir, SegmentReader, State,
+        CaptureDir, SegmentReader, State,
         recovery::{DamagedRange, OnDamage},
         retention,
     },
@@ -34,9 +34,9 @@ pub struct Reindexed {
     pub torn_tail: u64,
 }
 
-/// Throws tables and catalogue away and makes them anew from the segments, as the recorder would have: the same records
-/// give the same rows. Where retention has dropped segments, it begins with the state in `retained.json`: what began
-/// before has no rows then, and rules begin anew. A capture whose recorder was killed says from then on that it is
+/// Makes tables and catalogue anew from the segments, as the recorder would have: the same records give the same rows.
+/// The tables that are there are replaced at the end, and stay where anything fails. Where retention has dropped
+/// segments, it begins with the state in `retained.json`: what ended since has its row, and rules begin anew. A capture whose recorder was killed says from then on that it is
 /// incomplete, and from when. `progress` is told each segment's number as it begins. Takes the capture's lock meanwhile.
 ///
 /// # Errors
@@ -47,12 +47,18 @@ pub fn reindex(dir: CaptureDir, inspection: &Inspection, progress: &mut dyn FnMu
     // Its recorder may have ended between the opening and the lock.
     dir.reload()?;
     let (segment, fold) = oldest(&dir, inspection)?;
-    wipe(&dir)?;
-    let work = Work::offline(fold, segment, Sealing::disk(dir.clone(), None));
-    let read = read_all(&dir, segment, work, progress)?;
-    if let Some(segment) = read.work.without_tables() {
-        return Err(Error::NoTables { segment });
-    }
+    // What is there stands until there is something better: the disk may be full.
+    let beside = dir.with_new_tables()?;
+    let work = Work::offline(fold, segment, Sealing::disk(beside, None));
+    let read = match read_all(&dir, segment, work, progress) {
+        Ok(read) if read.work.without_tables().is_none() => read,
+        failed => {
+            let _ = dir.remove_new_tables();
+            let read = failed?;
+            return Err(Error::NoTables { segment: read.work.without_tables().unwrap_or_default() });
+        }
+    };
+    dir.take_new_tables()?;
     if dir.meta().state == State::Recording {
         // Nobody else will say it: with the lock in our hand, its recorder is gone.
         let why = "its recorder ended without sealing it (killed, or the machine went down)".to_owned();
@@ -119,15 +125,5 @@ fn oldest(dir: &CaptureDir, inspection: &Inspection) -> Result<(u64, Fold), Erro
         // A crash between saving the state and dropping leaves both: then all that is there is read.
         Some(retained) if first > 1 => Ok((retained.segment, Fold::restore(inspection, retained.state)?)),
         _ => Ok((first, Fold::new(inspection)?)),
-    }
-}
-
-fn wipe(dir: &CaptureDir) -> Result<(), Error> {
-    let path = dir.tables_dir();
-    match fs::remove_dir_all(&path) {
-        Err(source) if source.kind() != io::ErrorKind::NotFound => {
-            Err(store::Error::Io { what: "remove", path, source }.into())
-        }
-        _ => Ok(()),
     }
 }

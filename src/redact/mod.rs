@@ -160,6 +160,11 @@ impl Redactor {
         headers
     }
 
+    /// Kinds and values of what is looked for everywhere, oldest first. Raw bytes, for the evidence alone.
+    pub fn learnt(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.seen.values()
+    }
+
     /// Takes a value for a secret from now on, wherever it stands. A variable that was not resolved is none, and rules
     /// must be able to name it.
     pub fn learn(&mut self, kind: &'static str, value: &[u8]) {
@@ -217,6 +222,11 @@ fn merged(mut secrets: Vec<Secret>) -> Vec<Secret> {
         }
     }
     out
+}
+
+/// The kind of that name, where it is one of ours.
+pub fn kind(name: &str) -> &'static str {
+    ["token", "key", "cookie", "password"].into_iter().find(|known| *known == name).unwrap_or("secret")
 }
 
 /// Bytes as text; what is not UTF-8 becomes U+FFFD.

@@ -27,6 +27,8 @@ struct Needle {
     bytes: Box<[u8]>,
     kind: &'static str,
     digest: Digest,
+    /// Whether it is a form in which another one travels.
+    form: bool,
 }
 
 /// See the module.
@@ -59,6 +61,11 @@ impl Seen {
         (SHORTEST..=LONGEST).contains(&value.len()) && !self.known(value)
     }
 
+    /// Kinds and values, oldest first, without the forms in which they travel.
+    pub(super) fn values(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
+        self.needles.iter().filter(|needle| !needle.form).map(|needle| (needle.kind, &*needle.bytes))
+    }
+
     #[cfg(test)]
     pub(super) fn len(&self) -> usize {
         self.needles.len()
@@ -66,7 +73,7 @@ impl Seen {
 
     /// Remembers the value and the forms in which it travels.
     pub(super) fn add(&mut self, kind: &'static str, value: &[u8], digest: Digest) {
-        self.insert(Needle { bytes: value.into(), kind, digest });
+        self.insert(Needle { bytes: value.into(), kind, digest, form: false });
         let is_plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
         if !value.iter().all(is_plain) {
             let encoded = value.iter().fold(String::new(), |mut text, byte| {
@@ -77,10 +84,10 @@ impl Seen {
                 }
                 text
             });
-            self.insert(Needle { bytes: encoded.into_bytes().into(), kind, digest });
+            self.insert(Needle { bytes: encoded.into_bytes().into(), kind, digest, form: true });
         }
         if value.len() <= LONGEST_ENCODED {
-            self.insert(Needle { bytes: STANDARD.encode(value).into_bytes().into(), kind, digest });
+            self.insert(Needle { bytes: STANDARD.encode(value).into_bytes().into(), kind, digest, form: true });
         }
     }
 

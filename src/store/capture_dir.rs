@@ -34,7 +34,13 @@ pub struct CaptureDir {
     path: PathBuf,
     meta: CaptureMeta,
     lock: Option<Arc<File>>,
+    tables: &'static str,
 }
+
+const TABLES: &str = "tables";
+/// Tables that are being made anew, and those that they are to replace.
+const TABLES_NEW: &str = "tables.new";
+const TABLES_OLD: &str = "tables.old";
 
 /// Whether a recorder (or a reindexer) is at work in a capture.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,7 +71,7 @@ impl CaptureDir {
             Some(name) => create_named(captures, name)?,
             None => create_by_time(captures, meta.anchor)?,
         };
-        let mut dir = Self { path, meta, lock: None };
+        let mut dir = Self { path, meta, lock: None, tables: TABLES };
         // Locked before it has a capture.json: nobody ever finds it unlocked.
         dir.take_lock()?;
         files::create_private_dir(&dir.segments_dir()).context("create", &dir.segments_dir())?;
@@ -77,7 +83,7 @@ impl CaptureDir {
 
     /// Opens a capture for reading; refuses one that a newer major version wrote.
     pub fn open(path: &Path) -> Result<Self, Error> {
-        Ok(Self { path: path.to_owned(), meta: read_meta(path)?, lock: None })
+        Ok(Self { path: path.to_owned(), meta: read_meta(path)?, lock: None, tables: TABLES })
     }
 
     /// Opens the capture that `which` names: a folder with a `capture.json`, or a name in `captures`; the newest one
@@ -96,7 +102,7 @@ impl CaptureDir {
         let listed = Self::list(captures)?;
         let newest = listed.into_iter().next_back();
         let newest = newest.ok_or_else(|| Error::NoCaptures { captures: captures.to_owned() })?;
-        Ok(Self { meta: newest.meta?, path: newest.path, lock: None })
+        Ok(Self { meta: newest.meta?, path: newest.path, lock: None, tables: TABLES })
     }
 
     /// All captures of a folder, the newest last; those whose `capture.json` cannot be read come first. A folder that is
@@ -192,7 +198,33 @@ impl CaptureDir {
 
     /// Where the tables lie.
     pub fn tables_dir(&self) -> PathBuf {
-        self.path.join("tables")
+        self.path.join(self.tables)
+    }
+
+    /// The same capture with its tables in another place, where new ones can be made while the others stand. What an
+    /// earlier attempt left there is removed.
+    pub fn with_new_tables(&self) -> Result<Self, Error> {
+        let beside = Self { tables: TABLES_NEW, ..self.clone() };
+        beside.remove_new_tables()?;
+        Ok(beside)
+    }
+
+    /// Puts the new tables in the place of the others. Cut off in the midst it leaves none, which readers can do without.
+    pub fn take_new_tables(&self) -> Result<(), Error> {
+        let [now, new, old] = [TABLES, TABLES_NEW, TABLES_OLD].map(|name| self.path.join(name));
+        files::remove_dir(&old)?;
+        files::create_private_dirs(&new).context("create", &new)?;
+        match fs::rename(&now, &old) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error).context("rename", &now),
+            _ => {}
+        }
+        fs::rename(&new, &now).context("rename", &new)?;
+        files::remove_dir(&old)
+    }
+
+    /// Removes new tables that are not to be taken.
+    pub fn remove_new_tables(&self) -> Result<(), Error> {
+        files::remove_dir(&self.path.join(TABLES_NEW))
     }
 
     /// sled's folder.

@@ -80,6 +80,14 @@ pub(super) fn remove(path: &Path) -> Result<u64, Error> {
     }
 }
 
+/// Removes a folder with all in it, if it is there.
+pub(super) fn remove_dir(path: &Path) -> Result<(), Error> {
+    match fs::remove_dir_all(path) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error).context("remove", path),
+        _ => Ok(()),
+    }
+}
+
 /// The numbers of the files `NNNNNN.extension` in a folder, ascending. A folder that is not there has none.
 pub(super) fn numbered(dir: &Path, extension: &str) -> Result<Vec<u64>, Error> {
     let entries = match fs::read_dir(dir) {

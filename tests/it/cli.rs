@@ -13,6 +13,8 @@ use std::{
 use assert_cmd::Command;
 use serde_json::Value;
 
+use crate::support::product::Product;
+
 /// A folder of its own for captures and CA, and the program that uses it.
 struct Place {
     folder: tempfile::TempDir,
@@ -556,4 +558,30 @@ fn short_of_open_files_clients_wait_and_the_recorder_goes_on() {
     let stopped: Value = serde_json::from_str(&lines.next().unwrap().unwrap()).unwrap();
     assert!(recorder.wait().unwrap().success());
     assert_eq!((&stopped["complete"], &stopped["exchanges"]), (&Value::Bool(true), &Value::from(201)), "{stopped}");
+}
+
+#[test]
+fn tail_says_that_its_recorder_was_killed() {
+    let product = Product::new(None);
+    let recording = product.record(&[]);
+    let mut tail = product.command("tail").arg("--json").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let (send, lines) = std::sync::mpsc::channel();
+    let stdout = tail.stdout.take().unwrap();
+    let reader = std::thread::spawn(move || BufReader::new(stdout).lines().for_each(|line| drop(send.send(line))));
+    // It watches once a row has come through.
+    loop {
+        let mut client = TcpStream::connect(recording.address).unwrap();
+        client.write_all(b"GET http://127.0.0.1:1/x HTTP/1.1\r\nHost: 127.0.0.1:1\r\n\r\n").unwrap();
+        let _ = client.shutdown(std::net::Shutdown::Write);
+        client.read_to_end(&mut Vec::new()).unwrap();
+        if lines.recv_timeout(std::time::Duration::from_millis(50)).is_ok() {
+            break;
+        }
+    }
+    recording.kill();
+    reader.join().unwrap();
+    let mut said = String::new();
+    tail.stderr.take().unwrap().read_to_string(&mut said).unwrap();
+    assert_eq!(tail.wait().unwrap().code(), Some(1), "{said}");
+    assert!(said.contains("killed") && said.contains("firstframe ls"), "{said}");
 }

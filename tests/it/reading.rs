@@ -597,6 +597,22 @@ fn the_program_reads_a_finished_capture() {
 }
 
 #[test]
+fn reindexing_on_a_full_disk_leaves_what_was_there() {
+    let captures = tempfile::tempdir().unwrap();
+    let path = finished(captures.path(), 1 << 20);
+    let before = files(&path.join("tables"));
+    assert!(!before.is_empty());
+    let program = assert_cmd::cargo::cargo_bin("firstframe");
+    let full = "trap '' XFSZ; ulimit -f 1; exec \"$0\" -w \"$1\" reindex";
+    let output =
+        std::process::Command::new("sh").args(["-c", full]).arg(program).arg(captures.path()).output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(files(&path.join("tables")), before);
+    assert!(!path.join("tables.new").exists());
+    assert_eq!(firstframe(captures.path(), &["ls", "exchanges", "--json"]).1.lines().count(), 4);
+}
+
+#[test]
 fn tail_follows_a_running_capture_until_it_stops() {
     use std::{
         io::{BufRead as _, BufReader, Read as _},

@@ -91,7 +91,7 @@ struct Tracked {
 }
 
 /// What a request bears.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(super) struct Bears {
     /// The identity header's value.
     pub(super) header: Option<Digest>,
