@@ -6,7 +6,7 @@ pub const DONE: u8 = 0;
 pub const FAILED: u8 = 1;
 /// The command line or the configuration is wrong; nothing was started.
 pub const USAGE: u8 = 2;
-/// `--fail-on` matched: the run went as asked, and what it was to watch for happened.
+/// `--fail-on` matched, or `compare` found a difference: all went as asked, and what was to be watched for happened.
 pub const FAIL_ON: u8 = 3;
 /// Not enough data to answer (`diagnose` alone, where there are refusals).
 pub const NOT_ENOUGH_DATA: u8 = 4;

@@ -10,9 +10,11 @@ pub mod render;
 
 mod ca;
 mod client;
+mod compare;
 mod config;
 mod diagnose;
 mod doctor;
+mod experiment;
 mod lab;
 mod ls;
 mod profiles;
@@ -20,6 +22,8 @@ mod reading;
 mod record;
 mod recording;
 mod reindex;
+mod replay;
+mod replaying;
 mod run;
 mod show;
 mod signals;
@@ -117,6 +121,7 @@ impl Globals {
 macro_rules! commands {
     ($($variant:ident($module:ident)),* $(,)?) => {
         #[derive(Debug, Subcommand)]
+        #[expect(clippy::large_enum_variant, reason = "there is one, made once")]
         enum Command {
             $($variant($module::Args),)*
         }
@@ -139,6 +144,9 @@ commands![
     Show(show),
     Tail(tail),
     Diagnose(diagnose),
+    Replay(replay),
+    Compare(compare),
+    Experiment(experiment),
     Reindex(reindex),
     Verify(verify),
     Ca(ca),

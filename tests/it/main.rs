@@ -23,6 +23,7 @@ mod proxy_rig;
 mod reading;
 mod recording;
 mod relay_verbatim;
+mod replay;
 mod rules_corpus;
 mod rules_properties;
 mod stamps;

@@ -39,7 +39,7 @@ impl Product {
     pub fn command(&self, subcommand: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_firstframe"));
         command.arg(subcommand).arg("--captures").arg(self.captures()).env("NO_COLOR", "1");
-        if matches!(subcommand, "run" | "record") {
+        if matches!(subcommand, "run" | "record" | "replay" | "experiment") {
             command.arg("--ca-dir").arg(self.folder.path().join("ca"));
             if let Some(ca) = &self.server_ca {
                 command.arg("--server-ca").arg(ca);
