@@ -4,6 +4,7 @@
 //! authority, listening sockets, and only then the capture on disk. No decision about traffic, rules or output is.
 
 mod descriptors;
+pub mod jtl;
 mod metadata;
 pub mod profile;
 pub mod verdict;

@@ -1,17 +1,29 @@
 //! `diagnose`: which cause explains the refusals of a capture, and from which load on.
 
-use std::{io::Write as _, process::ExitCode};
+use std::{
+    io::{self, Write as _},
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
 
+use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use crate::{
-    app::verdict::{self, Judged},
+    app::{
+        jtl,
+        verdict::{self, Judged},
+    },
     model::finding::{Conclusion, Verdict},
     query::{Capture, columns},
-    report::verdict::{Subject, markdown, text},
+    report::verdict::{Subject, html, markdown, text},
 };
 
-use super::{Globals, Output, exit_code, output::Usage, reading};
+use super::{
+    Globals, Output, exit_code,
+    output::{Usage, say},
+    reading,
+};
 
 /// Says which cause explains the refused requests, and from which load on
 #[derive(Debug, clap::Args)]
@@ -28,6 +40,12 @@ pub(super) struct Args {
     /// Markdown
     #[arg(long)]
     markdown: bool,
+    /// JMeter's own record of the run, CSV: names threads and samplers, and shows where it differs from the wire
+    #[arg(long, value_name = "FILE")]
+    jtl: Option<PathBuf>,
+    /// Writes a report with charts, one HTML file that needs no other, beside what is printed
+    #[arg(long, value_name = "FILE")]
+    html: Option<PathBuf>,
 }
 
 /// Runs it.
@@ -42,22 +60,56 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             .map_err(|error| Usage(format!("--refused: {error}")))?,
     };
     let captures = reading::open_all(globals)?;
+    let beside = match (&args.jtl, captures.as_slice()) {
+        (None, _) => None,
+        (Some(path), [capture]) => Some(jtl::beside(capture, path)?),
+        (Some(_), _) => return Err(Usage("--jtl: a JTL is joined with one capture (hint: -c NAME)".to_owned()).into()),
+    };
     let bar = progress(globals.quiet);
     let judged = verdict::judge(&captures, &asked, &mut |done| bar.set_position((done * 1000.0) as u64));
     bar.finish_and_clear();
-    let Judged { verdict, .. } = judged?;
+    let Judged { verdict, columns } = judged?;
     let about = About::of(&captures, globals);
     let subject = about.subject();
+    if let Some(path) = &args.html {
+        write_whole(path, html::full(&verdict, &columns, subject).as_bytes())
+            .with_context(|| format!("cannot write {}", path.display()))?;
+        if !globals.quiet {
+            say(&format!("{} is written", path.display()));
+        }
+    }
     let mut out = Output::stdout();
     if args.json {
-        out.json_line(&verdict)?;
+        let mut json = serde_json::to_value(&verdict)?;
+        if let (Some(beside), Some(json)) = (&beside, json.as_object_mut()) {
+            json.insert("jtl".to_owned(), beside.to_json());
+        }
+        out.json_line(&json)?;
     } else if args.markdown {
         out.write_all(markdown::full(&verdict, subject).as_bytes())?;
+        if let Some(beside) = &beside {
+            writeln!(out, "\n## JMeter's record\n\n```text\n{}```", beside.to_text().replace("```", "` ` `"))?;
+        }
     } else {
         out.write_all(text::full(&verdict, subject).as_bytes())?;
+        if let Some(beside) = &beside {
+            write!(out, "\n{}", beside.to_text())?;
+        }
     }
     out.flush()?;
     Ok(ExitCode::from(code(&verdict)))
+}
+
+/// Writes a file, all of it or nothing.
+fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = std::fs::remove_file(&beside);
+    }
+    written
 }
 
 /// The exit code of a verdict.

@@ -165,6 +165,11 @@ pub(super) struct Ended {
 }
 
 impl Ended {
+    /// The capture's folder, absolute.
+    pub(super) fn path(&self) -> &std::path::Path {
+        &self.path
+    }
+
     /// Of one that still runs.
     pub(super) fn of(running: &Running) -> Self {
         Self {

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::{OsStr, OsString},
-    io,
+    io::{self, Write as _},
     path::{Path, PathBuf},
     process::{ExitCode, ExitStatus, Stdio},
 };
@@ -14,18 +14,28 @@ use tokio::process::{Child, Command};
 use super::{
     Globals, Output,
     client::{self, Kind, Prepared, Trust},
+    diagnose::About,
     exit_code,
     output::{Usage, say, unless_closed},
     recording::{self, Ended, RecordingArgs, StatusLine},
     signals::{Signals, Wish},
 };
 use crate::{
-    app::{self, Running},
+    app::{
+        self, Running,
+        verdict::{self, Judged},
+    },
     ca::truststore::{self, SystemRoots},
     config::Settings,
+    model::finding::Verdict,
+    query::{Capture, columns},
     record::Summary,
-    report::summary::{Silence, silence},
+    report::{
+        summary::{Silence, silence},
+        verdict::{Subject, text},
+    },
     rules,
+    store::CaptureDir,
 };
 
 /// Runs a command through the proxy and says what happened
@@ -68,6 +78,7 @@ async fn through_the_proxy(
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let running = Running::start(settings)?;
     let kind = client::kind(&command);
+    let jtl = matches!(kind, Kind::JMeter(_)).then(|| jtl_of(&command)).flatten();
     let prepared = prepare(command, &running)?;
     recording::announce(&running, settings, globals, events)?;
     if !globals.quiet && !events {
@@ -94,7 +105,17 @@ async fn through_the_proxy(
     if events {
         unless_closed(Output::stdout().json_line(&json!({"event": "exited", "code": code})))?;
     }
+    let verdict = match summary.totals.exchanges {
+        0 => None,
+        _ => judged(&ended, jtl.as_deref(), settings, globals),
+    };
+    if let Some((verdict, _)) = verdict.as_ref().filter(|_| events) {
+        unless_closed(Output::stdout().json_line(&json!({"event": "verdict", "verdict": verdict})))?;
+    }
     unless_closed(recording::conclude(&ended, &summary, settings, globals, events))?;
+    if let Some((_, text)) = verdict.filter(|_| !events && !globals.quiet) {
+        unless_closed(print(&text))?;
+    }
     if let Some(silence) = silence(&summary.totals) {
         say(&format!("\n{}", advice(silence, kind, &recording::selector(settings, globals))));
     }
@@ -106,6 +127,54 @@ async fn through_the_proxy(
         0 if !matched.is_empty() => ExitCode::from(exit_code::FAIL_ON),
         code => ExitCode::from(code),
     })
+}
+
+fn print(text: &str) -> io::Result<()> {
+    let mut out = Output::stdout();
+    write!(out, "\n{text}")?;
+    out.flush()
+}
+
+/// The verdict on what was recorded, and how it is said. What keeps it from being made is said, and no failure of the
+/// run.
+fn judged(ended: &Ended, jtl: Option<&Path>, settings: &Settings, globals: &Globals) -> Option<(Verdict, String)> {
+    let judged = || -> anyhow::Result<(Verdict, String)> {
+        let dir = CaptureDir::open(ended.path())?;
+        let inspection = app::inspection_of(&dir, settings)?;
+        let captures = [Capture::open_dir(dir, inspection)?];
+        let Judged { verdict, .. } = verdict::judge(&captures, &columns::Options::default(), &mut |_| {})?;
+        let selector = recording::selector(settings, globals);
+        let about = About::of(&captures, globals);
+        let subject = Subject { selector: &selector, ..about.subject() };
+        let mut text = text::short(&verdict, subject);
+        let capture = captures.first();
+        let beside =
+            jtl.filter(|path| path.exists()).zip(capture).map(|(path, capture)| app::jtl::beside(capture, path));
+        match beside {
+            Some(Ok(beside)) => text.push_str(&format!("\n{}", beside.to_short_text())),
+            Some(Err(error)) => say(&format!("note: {error}")),
+            None => {}
+        }
+        Ok((verdict, text))
+    };
+    judged().inspect_err(|error| say(&format!("warning: no verdict: {error:#}"))).ok()
+}
+
+/// Where JMeter writes its record: `-l FILE`, `-lFILE`, `--logfile FILE`, `--logfile=FILE`.
+fn jtl_of(command: &[OsString]) -> Option<PathBuf> {
+    let mut arguments = command.iter();
+    while let Some(argument) = arguments.next() {
+        let Some(text) = argument.to_str() else { continue };
+        if matches!(text, "-l" | "--logfile") {
+            return arguments.next().map(PathBuf::from);
+        }
+        let joined =
+            text.strip_prefix("--logfile=").or_else(|| text.strip_prefix("-l").filter(|_| !text.starts_with("--")));
+        if let Some(path) = joined.filter(|path| !path.is_empty()) {
+            return Some(PathBuf::from(path));
+        }
+    }
+    None
 }
 
 fn cannot_run(program: &OsStr, why: &dyn std::fmt::Display) -> String {

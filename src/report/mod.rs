@@ -1,6 +1,7 @@
 //! What a capture came to, for people: text that fits a terminal, made from counts. It decides nothing, asks nothing
 //! and prints nothing.
 
+pub mod jtl;
 pub mod summary;
 mod units;
 pub mod verdict;

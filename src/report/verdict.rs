@@ -2,6 +2,7 @@
 //! [`Verdict`](crate::model::finding::Verdict), so that they cannot say different things.
 
 mod curve;
+pub mod html;
 pub mod markdown;
 pub mod text;
 mod words;

@@ -22,7 +22,14 @@ pub(super) fn lines(hypothesis: &str, threshold: &Threshold) -> Option<[String; 
     let bin = curve.iter().position(|point| point.to >= threshold.value).unwrap_or(curve.len() - 1);
     let column = bin * wide / curve.len();
     let indent = from.chars().count() + 1 + column;
-    Some([line, format!("{:indent$}^ {}", "", words::at(hypothesis, threshold))])
+    let dose = |value| words::dose(hypothesis, value);
+    let mark = format!("{} ({} to {})", dose(threshold.value), dose(threshold.low), dose(threshold.high));
+    // Where it does not fit to the right of its mark, it stands to the left.
+    let under = match indent.checked_sub(mark.chars().count() + 1) {
+        Some(left) if indent + mark.chars().count() > WIDTH + 10 => format!("{:left$}{mark} ^", ""),
+        _ => format!("{:indent$}^ {mark}", ""),
+    };
+    Some([line, under])
 }
 
 /// The bins that a column stands for, taken together.
@@ -64,6 +71,6 @@ mod tests {
         };
         let [line, mark] = lines("inflight", &threshold).unwrap();
         assert_eq!(line, "80 ▁▁▁▁██████ 89");
-        assert_eq!(mark, "       ^ at 84 or more (83 to 86)");
+        assert_eq!(mark, "       ^ 84 (83 to 86)");
     }
 }

@@ -51,7 +51,10 @@ pub fn lead(verdict: &Verdict) -> [String; 2] {
 fn causes(verdict: &Verdict, counted: &str) -> [String; 2] {
     let Some((first, others)) = verdict.causes.split_first() else { return [format!("{counted}."), String::new()] };
     let says = first.says.trim().trim_end_matches('.');
-    let one = format!("{counted}, and {} of that is explained by {}: {says}.", share(first.explains), title(first));
+    let level = first.level.as_ref().map(|level| format!(" = {level}")).unwrap_or_default();
+    // Its figures are in what it says.
+    let name = format!("{}{level}", first.hypothesis);
+    let one = format!("{counted}, and {} of that is explained by {name}: {says}.", share(first.explains));
     let mut rest: Vec<String> =
         others.iter().map(|cause| format!("{} by {}", share(cause.explains), title(cause))).collect();
     let unexplained = format!("{} of {} refusals stay unexplained", count(verdict.unexplained), count(verdict.refused));
@@ -96,7 +99,7 @@ pub(super) fn title(cause: &Cause) -> String {
     title
 }
 
-/// `at 84 or more (82 to 86)`.
+/// `at 84 or more (82 to 86)`; `at 84 or more admitted …` where those refused do not count.
 pub(super) fn at(hypothesis: &str, threshold: &Threshold) -> String {
     let side = match threshold.direction {
         Direction::Above => "or more",
@@ -104,10 +107,10 @@ pub(super) fn at(hypothesis: &str, threshold: &Threshold) -> String {
     };
     let value = |value| dose(hypothesis, value);
     let counting = match threshold.counting {
-        Some(Counting::Admitted) => ", without those refused",
+        Some(Counting::Admitted) => " admitted",
         Some(Counting::Offered) | None => "",
     };
-    format!("at {} {side} ({} to {}{counting})", value(threshold.value), value(threshold.low), value(threshold.high))
+    format!("at {} {side}{counting} ({} to {})", value(threshold.value), value(threshold.low), value(threshold.high))
 }
 
 /// A dose in its unit.

@@ -1,0 +1,333 @@
+//! Which row is which exchange. A TCP connection belongs to one JMeter thread, and nothing on the wire names it; but the
+//! bytes sent are exactly those of the row, and rows end when exchanges do. So each connection's ordered exchanges are
+//! laid against each thread's ordered rows, and the thread that fits best has it. Identity headers name the thread and
+//! the sampler outright.
+
+use std::collections::{BTreeMap, HashMap};
+
+use super::{Jtl, Role, Row};
+
+/// An exchange as far as rows can know it.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Sent {
+    /// Its id.
+    pub id: u64,
+    /// Its connection.
+    pub connection: u64,
+    /// The path, without query; secrets may be fingerprints.
+    pub path: String,
+    /// Bytes of the request as the client sent it, head and body.
+    pub sent_bytes: u64,
+    /// When the answer had ended, milliseconds since 1970; of an upgrade, when the 101 had.
+    pub end_ms: f64,
+    /// The status.
+    pub status: Option<u16>,
+    /// Who the identity headers say sent it.
+    pub thread: Option<String>,
+    /// The sampler that the identity headers name.
+    pub sampler: Option<String>,
+}
+
+/// What belongs together, and what does not.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Joined {
+    /// Index of a row and id of its exchange, by row.
+    pub pairs: Vec<(usize, u64)>,
+    /// Rows of requests that sent nothing by their own word: they never reached the network.
+    pub never_sent: Vec<usize>,
+    /// Rows that say they sent something which is not in the capture.
+    pub not_found: Vec<usize>,
+    /// Rows of frames on sockets (write, read, close samplers): they are in the capture as frames.
+    pub on_sockets: Vec<usize>,
+    /// Rows that stand for others: transactions, and samples whose parts have rows.
+    pub summed: Vec<usize>,
+    /// Exchanges that no row is about.
+    pub without_row: Vec<u64>,
+    /// Pairs whose row says another code than the wire.
+    pub differing: Vec<(usize, u64)>,
+}
+
+/// How far the ends of a row and its exchange may lie apart, in milliseconds: measured −6 to 54 on a loaded machine.
+const EARLY: f64 = -500.0;
+const LATE: f64 = 3000.0;
+/// Exchanges of a connection by which threads are found that may have it.
+const SAMPLED: usize = 24;
+/// Threads that are laid against a connection.
+const TRIED: usize = 6;
+
+/// Joins a JTL with what was sent.
+pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
+    let mut joined = Joined::default();
+    let mut threads: Vec<(&str, Vec<usize>)> = Vec::new();
+    let mut thread_numbers: HashMap<&str, usize> = HashMap::new();
+    // Rows by what they sent, for a first guess.
+    let mut by_bytes: HashMap<u64, Vec<(usize, usize)>> = HashMap::new();
+    for (at, row) in jtl.rows.iter().enumerate() {
+        if !row.is_request() {
+            joined.summed.push(at);
+            continue;
+        }
+        let number = *thread_numbers.entry(&row.thread).or_insert_with(|| {
+            threads.push((&row.thread, Vec::new()));
+            threads.len() - 1
+        });
+        if let Some((_, rows)) = threads.get_mut(number) {
+            rows.push(at);
+        }
+        if let Some(bytes) = row.sent_bytes.filter(|bytes| *bytes > 0) {
+            by_bytes.entry(bytes).or_default().push((number, at));
+        }
+    }
+    for (_, rows) in &mut threads {
+        rows.sort_by_key(|at| jtl.rows.get(*at).map_or(0, |row| (row.end_ms(), row.line as i64).0));
+    }
+    let mut connections: BTreeMap<u64, Vec<&Sent>> = BTreeMap::new();
+    sent.iter().for_each(|one| connections.entry(one.connection).or_default().push(one));
+
+    let mut taken = vec![false; jtl.rows.len()];
+    let mut offers: Vec<(usize, i64, u64, usize)> = Vec::new();
+    for (connection, exchanges) in &mut connections {
+        exchanges.sort_by(|a, b| a.end_ms.total_cmp(&b.end_ms));
+        for number in candidates(jtl, exchanges, &threads, &by_bytes) {
+            let Some((_, rows)) = threads.get(number) else { continue };
+            let pairs = align(&jtl.rows, rows, exchanges, &taken);
+            let apart: f64 = pairs.iter().map(|(row, at)| distance(&jtl.rows, *row, exchanges, *at)).sum();
+            if !pairs.is_empty() {
+                offers.push((pairs.len(), apart as i64, *connection, number));
+            }
+        }
+    }
+    // The surest first: most pairs for a connection, then nearest ends.
+    offers.sort_by_key(|(pairs, apart, connection, number)| (usize::MAX - pairs, *apart, *connection, *number));
+    let mut settled: Vec<u64> = Vec::new();
+    for (_, _, connection, number) in offers {
+        if settled.contains(&connection) {
+            continue;
+        }
+        let (Some((_, rows)), Some(exchanges)) = (threads.get(number), connections.get(&connection)) else { continue };
+        let pairs = align(&jtl.rows, rows, exchanges, &taken);
+        if pairs.is_empty() {
+            continue;
+        }
+        settled.push(connection);
+        for (row, at) in pairs {
+            let Some(exchange) = exchanges.get(at) else { continue };
+            if let Some(slot) = taken.get_mut(row) {
+                *slot = true;
+            }
+            joined.pairs.push((row, exchange.id));
+            let code = jtl.rows.get(row).map(|row| row.code.as_str()).unwrap_or_default();
+            if exchange.status.map(|status| status.to_string()).as_deref() != Some(code) {
+                joined.differing.push((row, exchange.id));
+            }
+        }
+    }
+    joined.pairs.sort_unstable();
+    joined.differing.sort_unstable();
+    leftovers(jtl, sent, &taken, &mut joined);
+    joined
+}
+
+/// The threads that may have a connection: those named by it, else those whose rows look most like its exchanges.
+fn candidates(
+    jtl: &Jtl,
+    exchanges: &[&Sent],
+    threads: &[(&str, Vec<usize>)],
+    by_bytes: &HashMap<u64, Vec<(usize, usize)>>,
+) -> Vec<usize> {
+    if let Some(named) = exchanges.iter().find_map(|exchange| exchange.thread.as_deref()) {
+        let found = |(_, (name, _)): &(usize, &(&str, Vec<usize>))| is_thread(named, name);
+        let found: Vec<usize> = threads.iter().enumerate().filter(found).map(|(number, _)| number).collect();
+        if !found.is_empty() {
+            return found;
+        }
+    }
+    let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
+    let step = exchanges.len().div_ceil(SAMPLED).max(1);
+    for exchange in exchanges.iter().step_by(step) {
+        let rows = by_bytes.get(&exchange.sent_bytes).map(Vec::as_slice).unwrap_or_default();
+        let mut seen: Vec<usize> = Vec::new();
+        for (number, at) in rows {
+            let fits = jtl.rows.get(*at).is_some_and(|row| fits(row, exchange));
+            if fits && !seen.contains(number) {
+                seen.push(*number);
+                *votes.entry(*number).or_default() += 1;
+            }
+        }
+    }
+    let mut best: Vec<(usize, usize)> = votes.into_iter().collect();
+    best.sort_by_key(|(number, votes)| (usize::MAX - votes, *number));
+    best.truncate(TRIED);
+    best.into_iter().map(|(number, _)| number).collect()
+}
+
+/// Whether `group/7@host`, as the header has it, is `group 1-7`, as the rows have it (with `host-` before, where engines
+/// are remote).
+fn is_thread(header: &str, thread: &str) -> bool {
+    let name = header.rsplit_once('@').map_or(header, |(name, _)| name);
+    let Some((group, number)) = name.rsplit_once('/') else { return header == thread };
+    let Some((row_group, place)) = thread.rsplit_once(' ') else { return false };
+    let same_number = place.rsplit_once('-').is_some_and(|(_, row_number)| row_number == number);
+    same_number && (row_group == group || row_group.ends_with(&format!("-{group}")))
+}
+
+/// Lays a thread's rows against a connection's exchanges, both in order; indices of rows and of exchanges.
+fn align(rows: &[Row], of_thread: &[usize], exchanges: &[&Sent], taken: &[bool]) -> Vec<(usize, usize)> {
+    let mut pairs = Vec::new();
+    let mut next = 0;
+    for (at, exchange) in exchanges.iter().enumerate() {
+        // Rows end in order: those that ended long before need not be looked at again.
+        while of_thread
+            .get(next)
+            .and_then(|row| rows.get(*row))
+            .is_some_and(|row| (row.end_ms() as f64) < exchange.end_ms + EARLY)
+        {
+            next += 1;
+        }
+        let behind = of_thread.get(next..).unwrap_or_default().iter().enumerate();
+        let near = behind
+            .take_while(|(_, row)| rows.get(**row).is_some_and(|row| (row.end_ms() as f64) <= exchange.end_ms + LATE));
+        let fitting = near
+            .filter(|(_, row)| !taken.get(**row).copied().unwrap_or(true))
+            .filter(|(_, row)| rows.get(**row).is_some_and(|row| fits(row, exchange)))
+            .map(|(offset, row)| (offset, *row))
+            .min_by(|a, b| {
+                let apart =
+                    |row: usize| rows.get(row).map_or(f64::MAX, |row| (row.end_ms() as f64 - exchange.end_ms).abs());
+                apart(a.1).total_cmp(&apart(b.1))
+            });
+        if let Some((offset, row)) = fitting {
+            pairs.push((row, at));
+            next += offset + 1;
+        }
+    }
+    pairs
+}
+
+fn distance(rows: &[Row], row: usize, exchanges: &[&Sent], at: usize) -> f64 {
+    match (rows.get(row), exchanges.get(at)) {
+        (Some(row), Some(exchange)) => (row.end_ms() as f64 - exchange.end_ms).abs(),
+        _ => 0.0,
+    }
+}
+
+/// Whether a row can be that exchange: the same bytes sent (the same code where the file has none), at the same time, to
+/// the same path as far as both know it.
+fn fits(row: &Row, exchange: &Sent) -> bool {
+    let apart = row.end_ms() as f64 - exchange.end_ms;
+    let bytes = match row.sent_bytes {
+        Some(bytes) => bytes == exchange.sent_bytes,
+        None => exchange.status.is_some_and(|status| row.code == status.to_string()),
+    };
+    let sampler = exchange.sampler.as_ref().is_none_or(|sampler| row.label == *sampler || row.role == Role::Part);
+    (EARLY..=LATE).contains(&apart) && bytes && sampler && same_path(row, exchange)
+}
+
+fn same_path(row: &Row, exchange: &Sent) -> bool {
+    let Some(url) = &row.url else { return true };
+    let rest = url.split_once("://").map_or(url.as_str(), |(_, rest)| rest);
+    let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
+    let path = path.split(['?', '#']).next().unwrap_or_default();
+    // Clients collapse `//`; what was redacted can be compared by its length of segments alone.
+    let parts = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
+    let (ours, theirs) = (parts(&exchange.path), parts(path));
+    ours.len() == theirs.len()
+        && ours
+            .iter()
+            .zip(&theirs)
+            .all(|(ours, theirs)| ours == theirs || ours.contains("token:") || ours.contains("secret:"))
+}
+
+fn leftovers(jtl: &Jtl, sent: &[Sent], taken: &[bool], joined: &mut Joined) {
+    for (at, row) in jtl.rows.iter().enumerate() {
+        if !row.is_request() || taken.get(at).copied().unwrap_or(false) {
+            continue;
+        }
+        if row.sent_nothing() {
+            joined.never_sent.push(at);
+        } else if row.url.is_none() {
+            joined.on_sockets.push(at);
+        } else {
+            joined.not_found.push(at);
+        }
+    }
+    let mut with_row: Vec<u64> = joined.pairs.iter().map(|(_, id)| *id).collect();
+    with_row.sort_unstable();
+    joined.without_row = sent.iter().map(|one| one.id).filter(|id| with_row.binary_search(id).is_err()).collect();
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(thread: &str, end: i64, sent: u64, code: &str) -> Row {
+        Row {
+            start_ms: end - 5,
+            elapsed_ms: 5,
+            label: "post".into(),
+            code: code.into(),
+            thread: thread.into(),
+            sent_bytes: Some(sent),
+            bytes: Some(10),
+            url: Some("https://api.test/a//b?q=1".into()),
+            ..Row::default()
+        }
+    }
+
+    fn sent(id: u64, connection: u64, end: f64, bytes: u64) -> Sent {
+        let (path, status) = ("/a/b".into(), Some(200));
+        Sent { id, connection, path, sent_bytes: bytes, end_ms: end, status, ..Sent::default() }
+    }
+
+    #[test]
+    fn sequences_tell_threads_apart_where_single_rows_do_not() {
+        // Both threads send the same sizes at nearly the same times; their order differs.
+        let rows = vec![
+            row("TG 1-1", 1000, 100, "200"),
+            row("TG 1-2", 1001, 200, "200"),
+            row("TG 1-1", 1010, 200, "200"),
+            row("TG 1-2", 1011, 100, "200"),
+            row("TG 1-1", 1020, 300, "400"),
+        ];
+        let jtl = Jtl { rows, malformed: Vec::new(), zoned: true };
+        let exchanges = [
+            sent(1, 7, 1000.4, 100),
+            sent(2, 8, 1000.6, 200),
+            sent(3, 7, 1010.2, 200),
+            sent(4, 8, 1010.8, 100),
+            sent(5, 7, 1019.9, 300),
+        ];
+        let joined = join(&jtl, &exchanges);
+        assert_eq!(joined.pairs, [(0, 1), (1, 2), (2, 3), (3, 4), (4, 5)]);
+        assert_eq!(joined.differing, [(4, 5)]);
+        assert!(joined.without_row.is_empty() && joined.not_found.is_empty());
+    }
+
+    #[test]
+    fn what_is_left_over_says_why() {
+        let mut never = row("TG 1-1", 1005, 0, "Non HTTP response code: java.net.URISyntaxException");
+        never.bytes = Some(0);
+        let mut frame = row("TG 1-1", 1006, 12, "");
+        frame.url = None;
+        let mut transaction = row("TG 1-1", 1007, 100, "");
+        transaction.role = Role::Transaction;
+        let elsewhere = row("TG 1-1", 1008, 999, "200");
+        let jtl = Jtl { rows: vec![never, frame, transaction, elsewhere], malformed: Vec::new(), zoned: true };
+        let joined = join(&jtl, &[sent(9, 1, 1005.0, 100)]);
+        assert_eq!((joined.never_sent, joined.on_sockets), (vec![0], vec![1]));
+        assert_eq!((joined.summed, joined.not_found, joined.without_row), (vec![2], vec![3], vec![9]));
+    }
+
+    #[test]
+    fn identity_headers_name_the_thread() {
+        assert!(is_thread("Screen recording/7@vm", "Screen recording 1-7"));
+        assert!(is_thread("TG/2@vm", "127.0.0.1:21099-TG 1-2"));
+        assert!(!is_thread("TG/2@vm", "TG 1-12"));
+        let rows = vec![row("TG 1-1", 1000, 100, "200"), row("TG 1-2", 1000, 100, "200")];
+        let jtl = Jtl { rows, malformed: Vec::new(), zoned: true };
+        let named =
+            |id, connection, thread: &str| Sent { thread: Some(thread.into()), ..sent(id, connection, 1000.0, 100) };
+        let joined = join(&jtl, &[named(1, 5, "TG/2@vm"), named(2, 6, "TG/1@vm")]);
+        assert_eq!(joined.pairs, [(0, 2), (1, 1)]);
+    }
+}
