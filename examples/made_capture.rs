@@ -2,7 +2,15 @@
 //! from 84 requests in flight on. Tables alone: its segments are empty.
 //! `cargo run --release --example made_capture -- DIR [EXCHANGES]`
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, clippy::disallowed_methods, missing_docs, reason = "an example")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::print_stdout,
+    clippy::disallowed_methods,
+    missing_docs,
+    reason = "an example"
+)]
 
 use std::{collections::BinaryHeap, fs::File, path::Path};
 
@@ -59,7 +67,7 @@ fn main() {
             session.push(ExchangeId(id));
         }
         rows.exchanges.push(exchange(id, agent, at, took, refused));
-        if id % 50 == 0 {
+        if id.is_multiple_of(50) {
             rows.flags.push(FlagRow {
                 rule: "shared-token".into(),
                 severity: "warning".into(),
@@ -97,7 +105,7 @@ fn seal(dir: &CaptureDir, segment: u64, rows: &mut Rows) {
 
 fn exchange(id: u64, agent: u64, at: u64, took: u64, refused: bool) -> ExchangeRow {
     let script = format!("{:08x}-9dc0-11d1-b245-{:012x}", agent.wrapping_mul(ID) >> 32, agent);
-    let post = id % 2 == 0;
+    let post = id.is_multiple_of(2);
     let path = if post { "/api/v2/recordings/screen".to_owned() } else { format!("/api/v2/scripts/{script}") };
     let unique = id.wrapping_mul(ID);
     let token = format!("Bearer token:{:012x}", (agent % 5).wrapping_mul(ID) >> 16);
@@ -122,7 +130,7 @@ fn exchange(id: u64, agent: u64, at: u64, took: u64, refused: bool) -> ExchangeR
         ("Content-Length", "57"),
         ("ININ-Correlation-Id", &unique),
         ("X-Amz-Cf-Id", &unique),
-        ("X-Served-By", if id % 3 == 0 { "a" } else { "b" }),
+        ("X-Served-By", if id.is_multiple_of(3) { "a" } else { "b" }),
         ("Date", "Tue, 14 Nov 2023 22:13:20 GMT"),
         ("Connection", "keep-alive"),
     ]

@@ -168,3 +168,73 @@ fn a_run_that_reaches_nobody_says_so() {
     let all = describe(&output).to_lowercase();
     assert!(all.contains("nothing reached the proxy"), "{all}");
 }
+
+#[test]
+fn its_own_record_is_laid_beside_the_wire() {
+    let (threads, loops) = (8, 2);
+    let run = jmeter("screen-recording.jmx", threads, loops, &[], Behaviour::default());
+    let jtl = run.product.folder.path().join("out.jtl");
+    assert!(run.printed.contains("rows joined with the wire"), "{}", run.printed);
+    assert!(run.printed.contains("verdict"), "{}", run.printed);
+    let mut verdict = run.product.json("diagnose", &["--jtl", jtl.to_str().unwrap()]);
+    let beside = verdict[0]["jtl"].take();
+    assert_eq!(beside["rows"], run.rows.len());
+    for nothing in ["not_found", "without_row", "differing", "never_sent", "malformed"] {
+        assert_eq!(beside[nothing], Value::Array(Vec::new()), "{nothing}");
+    }
+
+    // Each pair is the right one: the identity headers say so.
+    let exchanges = run.product.json("ls", &["exchanges"]);
+    let pairs = beside["pairs"].as_array().unwrap();
+    assert_eq!(pairs.len(), exchanges.len());
+    for pair in pairs {
+        let row = &run.rows[pair["line"].as_u64().unwrap() as usize - 2];
+        let exchange = exchanges.iter().find(|exchange| exchange["id"] == pair["exchange"]).unwrap();
+        let header = |wanted: &str| {
+            let headers = exchange["request_headers"].as_array().unwrap();
+            headers.iter().find(|header| header[0] == wanted).unwrap()[1].as_str().unwrap().to_owned()
+        };
+        assert_eq!(header("X-JM-Sampler"), row["label"], "{pair}");
+        let number = row["threadName"].rsplit('-').next().unwrap().to_owned();
+        assert!(header("X-JM-Thread").contains(&format!("/{number}@")), "{pair} {row:?}");
+    }
+
+    // The figures are those of JMeter's own dashboard for the same file.
+    let dashboard = run.product.folder.path().join("dashboard");
+    let made = std::process::Command::new(tool("jmeter/bin/jmeter"))
+        .arg("-g")
+        .arg(&jtl)
+        .arg("-o")
+        .arg(&dashboard)
+        .arg("-j")
+        .arg(run.product.folder.path().join("report.log"))
+        .env("HOME", run.product.folder.path())
+        .output()
+        .unwrap();
+    assert!(made.status.success(), "{}", describe(&made));
+    let theirs = std::fs::read_to_string(dashboard.join("statistics.json")).unwrap();
+    let theirs: BTreeMap<String, Value> = serde_json::from_str(&theirs).unwrap();
+    let ours = beside["statistics"].as_array().unwrap();
+    assert_eq!(ours.len(), theirs.len());
+    for figures in ours {
+        let theirs = &theirs[text(figures, "transaction")];
+        for (name, value) in figures.as_object().unwrap().iter().filter(|(_, value)| value.is_number()) {
+            let (ours, theirs) = (value.as_f64().unwrap(), theirs[name].as_f64().unwrap());
+            // It writes some of them as 32-bit numbers.
+            assert!((ours - theirs).abs() <= 1e-4 * theirs.abs().max(1.0), "{name} of {figures}: {theirs}");
+        }
+    }
+
+    // A file of another day is refused, with both ranges.
+    let moved = run.product.folder.path().join("moved.jtl");
+    let text = std::fs::read_to_string(&jtl).unwrap();
+    let day = |line: &str| match line.split_once(',') {
+        Some((at, rest)) if at.parse::<i64>().is_ok() => format!("{},{rest}", at.parse::<i64>().unwrap() - 86_400_000),
+        _ => line.to_owned(),
+    };
+    std::fs::write(&moved, text.lines().map(day).collect::<Vec<_>>().join("\n")).unwrap();
+    let refused = run.product.command("diagnose").arg("--jtl").arg(&moved).output().unwrap();
+    assert_eq!(refused.status.code(), Some(1));
+    let said = describe(&refused);
+    assert!(said.contains("is of another run: its rows go from 20") && said.contains("the capture from 20"), "{said}");
+}
