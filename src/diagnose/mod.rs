@@ -1,21 +1,38 @@
 //! From columns to a verdict: which causes explain the refusals, and from which load on. PURE; it must never know the
 //! lab, nor where its columns came from.
 
+mod alike;
+mod candidate;
+mod causes;
+mod doses;
 mod enough;
+mod experiments;
 mod honesty;
+mod list;
+mod rejected;
+mod sample;
+mod says;
+mod shifts;
+mod split;
+mod threshold;
+mod window;
 
 use std::collections::BTreeMap;
 
 use crate::{
     model::{
         columns::{AnsweredBy, Columns, Outcome},
-        finding::{ClaimResult, ClaimVerdict, Conclusion, Verdict},
+        finding::{ClaimResult, ClaimVerdict, Conclusion, Confounded, Verdict},
     },
     profile::Claim,
+    stats::binomial::Binomial,
 };
 
+use list::Search;
+use sample::Sample;
+
 /// What a diagnosis can be told. The defaults are those of the documentation.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq)]
 pub struct Options {
     /// Of all that is drawn at random: the same seed, the same verdict.
     pub seed: u64,
@@ -29,11 +46,16 @@ pub struct Options {
     pub bootstrap: usize,
     /// No more causes than these are looked for.
     pub max_causes: usize,
+    /// The capture's name for commands that are proposed; without one they mean the newest.
+    pub capture: Option<String>,
 }
+
+/// So many that cannot be told from a cause are named with it.
+const MOST_ALIKE: usize = 5;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, level: 0.01, min_refusals: 30, min_shifts: 199, bootstrap: 200, max_causes: 6 }
+        Self { seed: 1, level: 0.01, min_refusals: 30, min_shifts: 199, bootstrap: 200, max_causes: 6, capture: None }
     }
 }
 
@@ -53,9 +75,48 @@ pub fn diagnose(columns: &Columns, claims: &[Claim], options: &Options, progress
         verdict.missing = withheld;
     }
     verdict.unexplained = verdict.refused;
+    if verdict.result == Conclusion::NoCause {
+        decide(columns, options, &mut verdict, progress);
+    }
     verdict.claims = claims.iter().map(undecided).collect();
     progress(1.0);
     verdict
+}
+
+/// Looks for causes.
+fn decide(columns: &Columns, options: &Options, verdict: &mut Verdict, progress: &mut dyn FnMut(f64)) {
+    let sample = Sample::new(columns);
+    let (candidates, _constant) = candidate::all(columns, &sample, doses::all(columns), options.seed);
+    progress(0.3);
+    let binomial = Binomial::default();
+    let search = Search { sample: &sample, candidates: &candidates, options, binomial: &binomial };
+    let positions = (0..sample.len() as u32).collect();
+    let found = search.run(positions, &mut |done| progress(0.3 + 0.6 * done));
+    if found.admissible < options.min_shifts {
+        verdict.result = Conclusion::NotEnoughData;
+        verdict.missing.push(format!(
+            "too short a run: outcomes can be shifted in time in {} ways, {} are needed to tell load from chance",
+            found.admissible, options.min_shifts
+        ));
+        return;
+    }
+    let cause = |taken| causes::cause(columns, &sample, &candidates, taken, verdict.refused, options);
+    verdict.causes = found.taken.iter().map(cause).collect();
+    verdict.unexplained = search.refused(&found.left) as u64;
+    for (cause, taken) in verdict.causes.iter().zip(&found.taken).filter(|(_, taken)| !taken.alike.is_empty()) {
+        let hypotheses: Vec<String> =
+            std::iter::once(&cause.hypothesis).chain(taken.alike.iter().take(MOST_ALIKE)).cloned().collect();
+        verdict.confounded.push(Confounded {
+            experiment: experiments::command(&hypotheses, cause, options.capture.as_deref()),
+            why: experiments::why(&hypotheses, cause),
+            hypotheses,
+        });
+    }
+    let alike = verdict.confounded.iter().flat_map(|found| &found.hypotheses).map(String::as_str).collect();
+    verdict.rejected_candidates = rejected::list(&found.tried, &verdict.causes, &alike);
+    if !verdict.causes.is_empty() {
+        verdict.result = Conclusion::Causes;
+    }
 }
 
 /// What can be said by counting alone.
@@ -96,3 +157,8 @@ fn undecided(claim: &Claim) -> ClaimResult {
     };
     ClaimResult { id: claim.id.clone(), text: claim.text.clone(), result, why }
 }
+
+#[cfg(test)]
+mod simulated_tests;
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,83 @@
+//! Rates: how many arrived in the second, or the minute, that ends with a unit's arrival, itself included.
+
+use crate::model::{
+    columns::{Columns, UNKNOWN},
+    finding::Counting,
+};
+
+use super::{Arrivals, Dose, Sides, Tally, both_ways};
+
+const SECOND: i64 = 1_000_000_000;
+const MINUTE: i64 = 60 * SECOND;
+
+/// All in a second, by token in a second and in a minute, and new connections in a second.
+pub(super) fn doses(columns: &Columns, arrivals: &Arrivals) -> Vec<Dose> {
+    let units = &columns.units;
+    let everything = vec![0; units.len()];
+    let windows: [(&'static str, f64, &[u32], i64); 3] = [
+        ("request-rate", 0.2, &everything, SECOND),
+        ("request-rate-per-token", 0.5, &units.token, SECOND),
+        ("token-requests-per-minute", 0.5, &units.token, MINUTE),
+    ];
+    let mut doses: Vec<Dose> = windows
+        .into_iter()
+        .flat_map(|(hypothesis, special, keys, window)| both_ways(hypothesis, special, slide(keys, arrivals, window)))
+        .collect();
+    doses.push(Dose {
+        hypothesis: "connection-rate",
+        counting: Some(Counting::Offered),
+        sides: Sides::Above,
+        special: 0.6,
+        values: connections(columns),
+    });
+    doses
+}
+
+fn slide(keys: &[u32], arrivals: &Arrivals, window: i64) -> (Vec<f32>, Vec<f32>) {
+    let mut offered = vec![f32::NAN; arrivals.at.len()];
+    let mut admitted = offered.clone();
+    let mut tally = Tally::new(keys.iter().copied());
+    let unit = |number: u32| {
+        let at = number as usize;
+        Some((*keys.get(at)?, *arrivals.admitted.get(at)?, *arrivals.at.get(at)?))
+    };
+    let mut oldest = arrivals.order.iter().copied().peekable();
+    for number in arrivals.order.iter().copied() {
+        let Some((key, was_admitted, at)) = unit(number) else { continue };
+        while let Some((old_key, old_admitted, _)) =
+            oldest.peek().and_then(|number| unit(*number)).filter(|(_, _, old)| *old <= at.saturating_sub(window))
+        {
+            oldest.next();
+            tally.leave(old_key, old_admitted);
+        }
+        tally.enter(key, was_admitted);
+        let (all, some) = tally.seen_by(key, was_admitted);
+        if let (Some(offered), Some(admitted)) = (offered.get_mut(number as usize), admitted.get_mut(number as usize)) {
+            *offered = all;
+            *admitted = some;
+        }
+    }
+    (offered, admitted)
+}
+
+/// How many connections were accepted in the second before each unit was offered. Both instants are this proxy's: it
+/// dials as it accepts, so that what separates two connections here separates them at the server.
+fn connections(columns: &Columns) -> Vec<f32> {
+    let mut opened: Vec<i64> = columns.connections.iter().map(|c| c.opened_ns).filter(|at| *at != UNKNOWN).collect();
+    opened.sort_unstable();
+    let (mut begun, mut over) = (0, 0);
+    columns
+        .units
+        .offered_ns
+        .iter()
+        .map(|at| {
+            while opened.get(begun).is_some_and(|open| open <= at) {
+                begun += 1;
+            }
+            while opened.get(over).is_some_and(|open| *open <= at.saturating_sub(SECOND)) {
+                over += 1;
+            }
+            (begun - over.min(begun)) as f32
+        })
+        .collect()
+}

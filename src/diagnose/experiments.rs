@@ -1,0 +1,114 @@
+//! What to try next: the command whose result would tell confounded causes apart, or show that a cause is one.
+
+use crate::model::finding::{Cause, Direction};
+
+/// A change that takes one cause away and leaves the others, as `firstframe experiment` spells it; `None` where no change
+/// of the client's does.
+pub(super) fn arm(hypothesis: &str, cause: Option<&Cause>) -> Option<String> {
+    let threshold = cause.filter(|cause| cause.hypothesis == hypothesis).and_then(|cause| cause.threshold.as_ref());
+    let value = threshold.map(|threshold| threshold.value);
+    let arm = match hypothesis {
+        "inflight" | "inflight-per-route" | "inflight-per-address" => {
+            format!("max-inflight={:.0}", value.map_or(10.0, |value| (value - 1.0).max(1.0)))
+        }
+        "inflight-per-token"
+        | "shared-token"
+        | "request-rate-per-token"
+        | "token-requests-per-minute"
+        | "sockets-per-token"
+        | "authorization-malformed"
+        | "invalid-grant-stampede" => "unique-token=tokens.csv".to_owned(),
+        "open-sockets" | "sockets-per-address" => {
+            format!("copies={:.0}", value.map_or(10.0, |value| (value - 1.0).max(1.0)))
+        }
+        "request-rate" => "delay=websocket=false:200ms".to_owned(),
+        "connection-rate" => "ramp=60s".to_owned(),
+        "since-open" => since_open(threshold.map(|threshold| (threshold.direction, threshold.value))),
+        "metadata-before-open" | "metadata-too-soon" => "hold=metadata:100ms".to_owned(),
+        "metadata-too-late" => "hold=metadata:0ms".to_owned(),
+        "metadata-before-ready" => "wait-for=ready".to_owned(),
+        "malformed-json" | "schema-violation" | "wrong-date-type" | "charset-loss" => "fix-json".to_owned(),
+        "content-type-missing" | "content-type-mismatch" => "set-header=Content-Type: application/json".to_owned(),
+        "accept-missing" => "set-header=Accept: application/json".to_owned(),
+        "head-size" | "head-too-large" => "drop-header=Cookie".to_owned(),
+        "connection-idle" | "stale-keepalive" => "retry=1:0ms".to_owned(),
+        "precondition-missing" | "precondition-stale" => "drop-header=If-Match".to_owned(),
+        _ => return header(hypothesis),
+    };
+    Some(arm)
+}
+
+fn since_open(threshold: Option<(Direction, f64)>) -> String {
+    match threshold {
+        // Half as long again as what was refused, in steps of 10 ms.
+        Some((Direction::Below, ns)) => format!("hold=metadata:{:.0}ms", ((ns * 1.5 / 1e7).ceil() * 10.0).max(10.0)),
+        _ => "hold=metadata:0ms".to_owned(),
+    }
+}
+
+fn header(hypothesis: &str) -> Option<String> {
+    let name = hypothesis.strip_prefix("contrast:header:")?;
+    Some(format!("drop-header={name}"))
+}
+
+/// The command: each of these causes taken away alone, against the session as it was. `capture` as it was named.
+pub(super) fn command(hypotheses: &[String], cause: &Cause, capture: Option<&str>) -> String {
+    let mut arms = vec!["none".to_owned()];
+    for arm in hypotheses.iter().filter_map(|hypothesis| arm(hypothesis, Some(cause))) {
+        if !arms.contains(&arm) {
+            arms.push(arm);
+        }
+    }
+    let capture = capture.map(|name| format!(" -c {}", quoted(name))).unwrap_or_default();
+    let arms: Vec<String> = arms.iter().map(|arm| quoted(arm)).collect();
+    format!("firstframe experiment{capture} --arms {} --rounds 5", arms.join(" "))
+}
+
+/// As a shell takes it for one word.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=/:,".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+/// How its result tells them apart.
+pub(super) fn why(hypotheses: &[String], cause: &Cause) -> String {
+    let named = |wanted: bool| {
+        let ids: Vec<&str> = hypotheses
+            .iter()
+            .filter(|hypothesis| arm(hypothesis, Some(cause)).is_some() == wanted)
+            .map(String::as_str)
+            .collect();
+        ids.join(", ")
+    };
+    let (changed, unchanged) = (named(true), named(false));
+    let rest = match (changed.is_empty(), unchanged.is_empty()) {
+        (true, _) => {
+            "no change of the client's takes one of them away alone: run the same load again, and see which of them \
+             the refusals follow"
+                .to_owned()
+        }
+        (false, true) => {
+            format!("each arm takes one of {changed} away: the refusals go with the one that is the cause")
+        }
+        (false, false) => {
+            format!("if the refusals stay where {changed} is taken away, what is left is {unchanged}")
+        }
+    };
+    format!("they cover nearly the same requests here; {rest}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_quoted_where_a_shell_would_split_them() {
+        assert_eq!(quoted("max-inflight=80"), "max-inflight=80");
+        assert_eq!(quoted("set-header=Accept: a"), "'set-header=Accept: a'");
+        assert_eq!(quoted("it's"), r"'it'\''s'");
+    }
+}

@@ -1,0 +1,489 @@
+//! The decision list: take the candidate that explains most of what is left, keep it if it survives its tests, remove
+//! what it covers, repeat.
+#![expect(clippy::indexing_slicing, reason = "every index comes from the lengths of the vectors made here")]
+
+use std::collections::BTreeSet;
+
+use crate::stats::binomial::Binomial;
+
+use super::{
+    Options, alike,
+    candidate::{Candidate, Kind, MISSING},
+    sample::Sample,
+    shifts::{self, Layout, Tested},
+    split::{self, Side, Split, Table},
+    threshold::{self, Answer, Question},
+    window::{self, Window},
+};
+
+/// A cause must explain at least this share of all refusals.
+const LEAST_SHARE: f64 = 0.01;
+/// And this many.
+const LEAST_REFUSED: usize = 10;
+/// Doses are stratified by a dose that was taken before in so many steps.
+const DOSE_STEPS: usize = 6;
+/// Steps of what was refused just before (see [`Sample::recent`]).
+const RECENT_STEPS: usize = 5;
+
+/// What was taken.
+pub(super) struct Taken {
+    pub(super) what: What,
+    /// Positions that were left when it was taken, in the order of time.
+    pub(super) left: Vec<u32>,
+    /// Those of them that it covers.
+    pub(super) covered: Vec<u32>,
+    /// What it gains, less its penalty.
+    pub(super) gain: f64,
+    /// Its family-wise p value.
+    pub(super) p: f64,
+    /// Hypotheses that these data cannot tell from it.
+    pub(super) alike: Vec<String>,
+}
+
+/// What it is.
+pub(super) enum What {
+    /// A flag or a value of a contrast: the candidate and its bin.
+    Candidate(usize, usize),
+    /// A dose.
+    Dose(usize, Box<Answer>),
+    /// An outage, from a unit to a unit (positions, both included).
+    Window(u32, u32),
+}
+
+/// How a candidate fared.
+#[derive(Clone, Debug)]
+pub(super) struct Tried {
+    pub(super) hypothesis: String,
+    /// Less its penalty.
+    pub(super) gain: f64,
+    pub(super) p: Option<f64>,
+    pub(super) why: Why,
+}
+
+/// Why a candidate was not taken.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Why {
+    /// Chance does as well.
+    Chance,
+    /// Another one explained more.
+    Worse,
+    /// It follows refusals: once what was refused just before is known, it tells nothing.
+    Follows,
+    /// What was taken before explains it.
+    Explained,
+    /// It explains too few.
+    Few,
+}
+
+/// All that was found.
+pub(super) struct Found {
+    pub(super) taken: Vec<Taken>,
+    /// Each candidate's best trial, by candidate.
+    pub(super) tried: Vec<Tried>,
+    /// Admissible shifts of the first round.
+    pub(super) admissible: usize,
+    /// Positions that nothing covers.
+    pub(super) left: Vec<u32>,
+}
+
+/// All that a round needs.
+pub(super) struct Search<'a> {
+    pub(super) sample: &'a Sample,
+    pub(super) candidates: &'a [Candidate],
+    pub(super) options: &'a Options,
+    pub(super) binomial: &'a Binomial,
+}
+
+/// Refused and all where a cause holds, and where it does not.
+type Sides = ((u32, u32), (u32, u32));
+
+/// A candidate that holds against chance.
+struct Holding {
+    candidate: usize,
+    split: Split,
+    score: f64,
+    p: f64,
+}
+
+impl Search<'_> {
+    /// Runs it over these positions.
+    pub(super) fn run(&self, positions: Vec<u32>, progress: &mut dyn FnMut(f64)) -> Found {
+        let mut found = Found { taken: Vec::new(), tried: self.untried(), admissible: 0, left: positions };
+        let all_refused = self.refused(&found.left);
+        let least = LEAST_REFUSED.max((LEAST_SHARE * all_refused as f64).ceil() as usize);
+        for round in 0..self.options.max_causes {
+            let left = found.left.clone();
+            let refused = self.refused(&left);
+            if refused < least || refused == left.len() {
+                break;
+            }
+            let outcomes: Vec<bool> = left.iter().map(|p| self.sample.refused[*p as usize]).collect();
+            let wanted = self.options.min_shifts;
+            let shifts = shifts::draw(&outcomes, wanted, self.options.seed);
+            if round == 0 {
+                found.admissible = shifts.admissible;
+            }
+            if shifts.admissible < wanted {
+                break;
+            }
+            let base = f64::from(round as u32) / self.options.max_causes as f64;
+            let part = 1.0 / self.options.max_causes as f64;
+            let window = window::find(&outcomes, wanted, self.options.seed, self.binomial);
+            let holding = self.holding(&left, &shifts.shares, &mut found, &mut |done| progress(base + part * done));
+            let Some(taken) = self.choose(&left, holding, window, &shifts.shares, least, &mut found) else { break };
+            let covered: BTreeSet<u32> = taken.covered.iter().copied().collect();
+            found.left.retain(|position| !covered.contains(position));
+            found.taken.push(taken);
+        }
+        found
+    }
+
+    fn untried(&self) -> Vec<Tried> {
+        let tried = |candidate: &Candidate| Tried {
+            hypothesis: candidate.hypothesis.clone(),
+            gain: 0.0,
+            p: None,
+            why: Why::Chance,
+        };
+        self.candidates.iter().map(tried).collect()
+    }
+
+    /// How many of these were refused.
+    pub(super) fn refused(&self, positions: &[u32]) -> usize {
+        positions.iter().filter(|position| self.sample.refused[**position as usize]).count()
+    }
+
+    /// Whether it was taken already: a flag, a dose of either counting; another value of a contrast is another cause,
+    /// and so is a dose's other side.
+    fn is_taken(&self, candidate: &Candidate, found: &Found) -> bool {
+        let same = |taken: &Taken| match &taken.what {
+            What::Candidate(of, _) => {
+                self.candidates[*of].hypothesis == candidate.hypothesis
+                    && !matches!(candidate.kind, Kind::Contrast { .. })
+            }
+            What::Dose(of, _) => self.candidates[*of].hypothesis == candidate.hypothesis,
+            What::Window(..) => false,
+        };
+        found.taken.iter().any(same)
+    }
+
+    /// The candidates that hold against chance, best first.
+    fn holding(&self, left: &[u32], shares: &[f64], found: &mut Found, progress: &mut dyn FnMut(f64)) -> Vec<Holding> {
+        let thin = shifts::thinned(left, &self.sample.refused, self.options.seed);
+        let by_route = self.layout(&thin, self.sample.strata(), |p| self.sample.stratum[p as usize] as usize);
+        let pooled = self.layout(&thin, 1, |_| 0);
+        let open: Vec<usize> =
+            (0..self.candidates.len()).filter(|at| !self.is_taken(&self.candidates[*at], found)).collect();
+        let family: Vec<(&Candidate, &Layout)> = open
+            .iter()
+            .map(|at| {
+                let candidate = &self.candidates[*at];
+                (candidate, if candidate.within_routes { &by_route } else { &pooled })
+            })
+            .collect();
+        let tested = shifts::test(&family, shares, self.binomial, progress);
+        let mut holding: Vec<Holding> = Vec::new();
+        for (at, tested) in open.into_iter().zip(tested) {
+            let candidate = &self.candidates[at];
+            let (split, mut gain) = self.on_all(candidate, left);
+            if follows_refusals(candidate, split) {
+                gain *= self.of_its_own(candidate, split, left);
+            }
+            let score = gain - candidate.penalty(left.len());
+            let holds = tested.p <= self.options.level && score > 0.0;
+            note(&mut found.tried[at], score, Some(tested.p), if holds { Why::Worse } else { Why::Chance });
+            if holds {
+                holding.push(Holding { candidate: at, split, score, p: tested.p });
+            }
+        }
+        holding.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
+        holding
+    }
+
+    fn layout(&self, positions: &[u32], strata: usize, stratum: impl Fn(u32) -> usize) -> Layout {
+        Layout::new(positions, strata, stratum, &self.sample.refused)
+    }
+
+    /// Its best split on all that is left, and what its curve gains.
+    fn on_all(&self, candidate: &Candidate, left: &[u32]) -> (Split, f64) {
+        let table = self.table(candidate, left);
+        let split = split::best(candidate, &table, self.binomial);
+        (split, split::curve_gain(&table, split, self.binomial))
+    }
+
+    /// The share of what a candidate explains that is its own, where refusals may bring it about: how much of the
+    /// uncertainty that is left once what was refused just before is known it removes, against what it removes without.
+    /// What follows from refusals tells nothing new then; a cause tells as much as before.
+    fn of_its_own(&self, candidate: &Candidate, split: Split, left: &[u32]) -> f64 {
+        let strata = self.sample.strata();
+        let mut with: Vec<Sides> = vec![Sides::default(); strata * RECENT_STEPS];
+        let mut without: Vec<Sides> = vec![Sides::default(); strata];
+        for position in left.iter().map(|position| *position as usize) {
+            let stratum = if candidate.within_routes { self.sample.stratum[position] as usize } else { 0 };
+            let covers = split.covers(candidate.bins[position] as usize);
+            let hit = u32::from(self.sample.refused[position]);
+            let recent = (self.sample.recent[position] as usize).min(RECENT_STEPS - 1);
+            for sides in [&mut without[stratum], &mut with[stratum * RECENT_STEPS + recent]] {
+                let side = if covers { &mut sides.0 } else { &mut sides.1 };
+                side.0 += hit;
+                side.1 += 1;
+            }
+        }
+        let removed = |cells: &[Sides]| {
+            let gain: f64 = cells.iter().map(|(inside, outside)| self.binomial.split(*inside, *outside)).sum();
+            let all: f64 = cells.iter().map(|(a, b)| -self.binomial.at_best(a.0 + b.0, a.1 + b.1)).sum();
+            if all > 0.0 { gain.max(0.0) / all } else { 0.0 }
+        };
+        let before = removed(&without);
+        if before > 0.0 { (removed(&with) / before).min(1.0) } else { 0.0 }
+    }
+
+    /// A candidate's table over these positions, in its strata.
+    fn table(&self, candidate: &Candidate, left: &[u32]) -> Table {
+        let strata = if candidate.within_routes { self.sample.strata() } else { 1 };
+        let mut table = Table::new(strata, candidate.count);
+        for position in left.iter().map(|position| *position as usize) {
+            let stratum = if candidate.within_routes { self.sample.stratum[position] as usize } else { 0 };
+            let slot = table.slot(stratum, candidate.bins[position]);
+            table.add(slot, self.sample.refused[position]);
+        }
+        table
+    }
+
+    /// Takes the best one that survives the further tests.
+    fn choose(
+        &self,
+        left: &[u32],
+        holding: Vec<Holding>,
+        window: Option<Window>,
+        shares: &[f64],
+        least: usize,
+        found: &mut Found,
+    ) -> Option<Taken> {
+        let window = window.map(|window| {
+            let gain = self.window_gain(left, &window);
+            let score = gain - self.window_penalty(left.len());
+            (window, score)
+        });
+        let outage = window.as_ref().filter(|(window, score)| window.p <= self.options.level && *score > 0.0);
+        let is_route = |holding: &&Holding| self.candidates[holding.candidate].hypothesis == "contrast:route";
+        // A route that is refused more explains some of whatever happens on it: it is taken where nothing else is.
+        let in_turn = holding.iter().filter(|h| !is_route(h)).chain(holding.iter().filter(is_route));
+        let mut outage_tried = false;
+        for held in in_turn {
+            if let Some((window, score)) = outage
+                && !outage_tried
+                && (*score >= held.score || is_route(&held))
+            {
+                outage_tried = true;
+                if let Some(taken) = self.take_window(left, window, *score, &holding, least) {
+                    return Some(taken);
+                }
+            }
+            match self.take(left, held, &holding, window.as_ref(), shares, least, found) {
+                Ok(taken) => return Some(taken),
+                Err(why) => note_again(&mut found.tried[held.candidate], held, why),
+            }
+        }
+        let (window, score) = outage.filter(|_| !outage_tried)?;
+        self.take_window(left, window, *score, &holding, least)
+    }
+
+    fn window_penalty(&self, n: usize) -> f64 {
+        // Two ends, each of some hundred places.
+        (n.max(2) as f64).ln() + 2.0 * 5.0
+    }
+
+    /// What a window gains within the routes, as a dose's gain is reckoned.
+    fn window_gain(&self, left: &[u32], window: &Window) -> f64 {
+        let mut sides = vec![((0, 0), (0, 0)); self.sample.strata()];
+        for (at, position) in left.iter().enumerate() {
+            let sides = &mut sides[self.sample.stratum[*position as usize] as usize];
+            let side = if (window.from..window.to).contains(&at) { &mut sides.0 } else { &mut sides.1 };
+            side.0 += u32::from(self.sample.refused[*position as usize]);
+            side.1 += 1;
+        }
+        sides.into_iter().map(|(inside, outside)| self.binomial.split(inside, outside)).sum()
+    }
+
+    fn take_window(
+        &self,
+        left: &[u32],
+        window: &Window,
+        score: f64,
+        holding: &[Holding],
+        least: usize,
+    ) -> Option<Taken> {
+        let covered = left[window.from..window.to].to_vec();
+        if self.refused(&covered) < least {
+            return None;
+        }
+        let (from, to) = (*covered.first()?, *covered.last()?);
+        let inside = |at: usize| (window.from..window.to).contains(&at);
+        let model = alike::Model::of_window(self.sample, left, inside);
+        let mut alike_to = Vec::new();
+        for other in holding {
+            let candidate = &self.candidates[other.candidate];
+            if alike::cannot_be_told(self.sample, left, &model, &self.model(candidate, other.split, left)) {
+                push_new(&mut alike_to, &candidate.hypothesis);
+            }
+        }
+        Some(Taken {
+            what: What::Window(from, to),
+            left: left.to_vec(),
+            covered,
+            gain: score,
+            p: window.p,
+            alike: alike_to,
+        })
+    }
+
+    fn model(&self, candidate: &Candidate, split: Split, left: &[u32]) -> alike::Model {
+        alike::Model::of_candidate(self.sample, candidate, split, left)
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "one round's state")]
+    fn take(
+        &self,
+        left: &[u32],
+        held: &Holding,
+        holding: &[Holding],
+        window: Option<&(Window, f64)>,
+        shares: &[f64],
+        least: usize,
+        found: &Found,
+    ) -> Result<Taken, Why> {
+        let candidate = &self.candidates[held.candidate];
+        if follows_refusals(candidate, held.split) && !self.holds_given(candidate, left, shares, &Given::Recent) {
+            return Err(Why::Follows);
+        }
+        for taken in &found.taken {
+            if let What::Dose(of, _) = &taken.what
+                && !self.holds_given(candidate, left, shares, &Given::Dose(*of))
+            {
+                return Err(Why::Explained);
+            }
+        }
+        let (what, covered) = self.covered(held, left).ok_or(Why::Chance)?;
+        if self.refused(&covered) < least {
+            return Err(Why::Few);
+        }
+        let model = self.model(candidate, held.split, left);
+        let mut alike_to = Vec::new();
+        for other in holding.iter().filter(|other| other.candidate != held.candidate) {
+            let rival = &self.candidates[other.candidate];
+            if rival.hypothesis == candidate.hypothesis {
+                continue;
+            }
+            if alike::cannot_be_told(self.sample, left, &model, &self.model(rival, other.split, left)) {
+                push_new(&mut alike_to, &rival.hypothesis);
+            }
+        }
+        if let Some((window, _)) = window {
+            let inside = |at: usize| (window.from..window.to).contains(&at);
+            let of_window = alike::Model::of_window(self.sample, left, inside);
+            if alike::cannot_be_told(self.sample, left, &model, &of_window) {
+                push_new(&mut alike_to, "time-window");
+            }
+        }
+        Ok(Taken { what, left: left.to_vec(), covered, gain: held.score, p: held.p, alike: alike_to })
+    }
+
+    /// What it is exactly, and what it covers.
+    fn covered(&self, held: &Holding, left: &[u32]) -> Option<(What, Vec<u32>)> {
+        let candidate = &self.candidates[held.candidate];
+        match &candidate.kind {
+            Kind::Flag | Kind::Contrast { .. } => {
+                let bin = held.split.cut;
+                let covered = left.iter().copied().filter(|p| candidate.bins[*p as usize] as usize == bin).collect();
+                Some((What::Candidate(held.candidate, bin), covered))
+            }
+            Kind::Dose { counting, values, .. } => {
+                let question = Question {
+                    sample: self.sample,
+                    values,
+                    bins: &candidate.bins,
+                    split: held.split,
+                    left,
+                    counting: *counting,
+                    replicates: self.options.bootstrap,
+                    seed: self.options.seed,
+                };
+                let answer = threshold::find(&question, self.binomial)?;
+                let covers = |p: &u32| answer.covers(values[*p as usize], self.sample.stratum[*p as usize]);
+                let covered = left.iter().copied().filter(covers).collect();
+                Some((What::Dose(held.candidate, Box::new(answer)), covered))
+            }
+        }
+    }
+
+    /// Whether it tells something beside what is `given`.
+    fn holds_given(&self, candidate: &Candidate, left: &[u32], shares: &[f64], given: &Given) -> bool {
+        let thin = shifts::thinned(left, &self.sample.refused, self.options.seed);
+        let routes = if candidate.within_routes { self.sample.strata() } else { 1 };
+        let route = |p: u32| if candidate.within_routes { self.sample.stratum[p as usize] as usize } else { 0 };
+        let (steps, step): (usize, Box<dyn Fn(u32) -> usize>) = match given {
+            Given::Recent => (RECENT_STEPS, Box::new(|p| self.sample.recent[p as usize] as usize)),
+            Given::Dose(of) => {
+                let edges = self.steps_of(*of, &thin);
+                let bins = &self.candidates[*of].bins;
+                let step = move |p: u32| {
+                    let bin = bins[p as usize];
+                    if bin == MISSING { 0 } else { edges.partition_point(|edge| *edge <= bin) }
+                };
+                (DOSE_STEPS + 1, Box::new(step))
+            }
+        };
+        let layout = self.layout(&thin, routes * steps, |p| route(p) * steps + step(p).min(steps - 1));
+        let tested = shifts::test(&[(candidate, &layout)], shares, self.binomial, &mut |_| ());
+        tested.first().is_some_and(|tested: &Tested| tested.p <= self.options.level)
+    }
+
+    /// Bins that cut a dose into steps of equally many units.
+    fn steps_of(&self, candidate: usize, positions: &[u32]) -> Vec<u8> {
+        let bins = &self.candidates[candidate].bins;
+        let mut own: Vec<u8> = positions.iter().map(|p| bins[*p as usize]).filter(|bin| *bin != MISSING).collect();
+        own.sort_unstable();
+        let mut edges: Vec<u8> =
+            (1..DOSE_STEPS).filter_map(|step| own.get(step * own.len() / DOSE_STEPS).copied()).collect();
+        edges.dedup();
+        edges
+    }
+}
+
+/// What a candidate is judged within, beside routes.
+enum Given {
+    /// What was refused just before.
+    Recent,
+    /// A dose that was taken before.
+    Dose(usize),
+}
+
+/// Whether refusals themselves bring it about: they are fast, so clients send more; clients connect anew after them.
+fn follows_refusals(candidate: &Candidate, split: Split) -> bool {
+    // Who is refused a socket asks again for a socket: in a burst of refusals, more of what is refused is asked for.
+    let Kind::Dose { counting, .. } = &candidate.kind else { return !candidate.within_routes };
+    match candidate.hypothesis.as_str() {
+        "connection-ordinal" | "connection-idle" | "since-open" => split.side == Side::Below,
+        _ => *counting == Some(crate::model::finding::Counting::Offered),
+    }
+}
+
+fn push_new(ids: &mut Vec<String>, id: &str) {
+    if !ids.iter().any(|known| known == id) {
+        ids.push(id.to_owned());
+    }
+}
+
+/// Keeps a candidate's best trial.
+fn note(tried: &mut Tried, gain: f64, p: Option<f64>, why: Why) {
+    if tried.p.is_none() || gain > tried.gain {
+        *tried = Tried { hypothesis: std::mem::take(&mut tried.hypothesis), gain, p, why };
+    }
+}
+
+fn note_again(tried: &mut Tried, held: &Holding, why: Why) {
+    tried.gain = held.score;
+    tried.p = Some(held.p);
+    tried.why = why;
+}

@@ -1,0 +1,107 @@
+//! The units that count: accepted or refused, in the order in which they were offered, with what every candidate is
+//! judged within (their routes), and what had happened just before each.
+
+use std::collections::BTreeMap;
+
+use crate::model::columns::{Columns, Outcome, UNKNOWN};
+
+/// Routes that are strata of their own; all others are one.
+const OWN_STRATA: usize = 6;
+/// So many answers are what has just happened.
+const RECENT: usize = 16;
+
+/// The counted units; `position` below is an index into these.
+pub(super) struct Sample {
+    /// The unit of each position.
+    pub(super) unit: Vec<u32>,
+    /// Whether it was refused.
+    pub(super) refused: Vec<bool>,
+    /// Its stratum.
+    pub(super) stratum: Vec<u8>,
+    /// The routes that have a stratum, by stratum; the one after the last is for all others.
+    pub(super) routes: Vec<u32>,
+    /// How much of what was answered last, before this was offered, was refused: 0 nothing, 4 nearly all.
+    pub(super) recent: Vec<u8>,
+    /// When each was offered.
+    pub(super) offered_ns: Vec<i64>,
+}
+
+impl Sample {
+    /// Of these columns.
+    pub(super) fn new(columns: &Columns) -> Self {
+        let units = &columns.units;
+        let counted = |(number, outcome): (u32, &Outcome)| (*outcome != Outcome::Uncounted).then_some(number);
+        let unit: Vec<u32> = (0_u32..).zip(&units.outcome).filter_map(counted).collect();
+        let refused: Vec<bool> = units
+            .outcome
+            .iter()
+            .filter(|outcome| **outcome != Outcome::Uncounted)
+            .map(|outcome| *outcome == Outcome::Refused)
+            .collect();
+        let (stratum, routes) = strata(columns, &unit, &refused);
+        let offered_ns: Vec<i64> = unit.iter().filter_map(|u| units.offered_ns.get(*u as usize).copied()).collect();
+        let ended: Vec<i64> = unit.iter().filter_map(|u| units.ended_ns.get(*u as usize).copied()).collect();
+        let recent = recent(&offered_ns, &ended, &refused);
+        Self { unit, refused, stratum, routes, recent, offered_ns }
+    }
+
+    /// How many.
+    pub(super) fn len(&self) -> usize {
+        self.unit.len()
+    }
+
+    /// How many strata there are, that of all other routes among them.
+    pub(super) fn strata(&self) -> usize {
+        self.routes.len() + 1
+    }
+}
+
+/// The routes with most refusals are strata of their own.
+fn strata(columns: &Columns, unit: &[u32], refused: &[bool]) -> (Vec<u8>, Vec<u32>) {
+    let route = |unit: &u32| columns.units.route.get(*unit as usize).copied().unwrap_or(u32::MAX);
+    let mut by_route: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+    for (unit, refused) in unit.iter().zip(refused) {
+        let seen = by_route.entry(route(unit)).or_default();
+        seen.0 += usize::from(*refused);
+        seen.1 += 1;
+    }
+    let mut most: Vec<(u32, (usize, usize))> = by_route.into_iter().collect();
+    most.sort_by(|a, b| b.1.cmp(&a.1).then(a.0.cmp(&b.0)));
+    most.truncate(OWN_STRATA);
+    let routes: Vec<u32> = most.into_iter().map(|(route, _)| route).collect();
+    let stratum = |unit: &u32| {
+        let route = route(unit);
+        routes.iter().position(|own| *own == route).unwrap_or(routes.len()) as u8
+    };
+    (unit.iter().map(stratum).collect(), routes)
+}
+
+/// How much of the last answers was refused, in five steps.
+fn recent(offered: &[i64], ended: &[i64], refused: &[bool]) -> Vec<u8> {
+    let mut answers: Vec<(i64, bool)> =
+        ended.iter().copied().zip(refused.iter().copied()).filter(|(ended, _)| *ended != UNKNOWN).collect();
+    answers.sort_unstable();
+    let mut answers = answers.into_iter().peekable();
+    let mut last = std::collections::VecDeque::with_capacity(RECENT);
+    let mut hits = 0_usize;
+    let step = |hits: usize| match hits {
+        0 => 0,
+        1..=2 => 1,
+        3..=6 => 2,
+        7..=12 => 3,
+        _ => 4,
+    };
+    offered
+        .iter()
+        .map(|at| {
+            while let Some((_, refused)) = answers.next_if(|(ended, _)| ended < at) {
+                if last.len() == RECENT {
+                    hits -= usize::from(last.pop_front().unwrap_or_default());
+                }
+                last.push_back(refused);
+                hits += usize::from(refused);
+            }
+            step(hits)
+        })
+        .collect()
+}

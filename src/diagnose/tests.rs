@@ -1,0 +1,119 @@
+//! Planted causes are found, and nothing is found where nothing was planted. Small runs: the lab's evaluation is the
+//! measure.
+
+use super::{
+    Options, diagnose,
+    simulated_tests::{Load, Plant, run},
+};
+use crate::model::{
+    columns::{Columns, Outcome},
+    finding::{Cause, Conclusion, Verdict},
+};
+
+fn small() -> Load {
+    Load { agents: 60, think_ms: 200.0, seconds: 20, ramp_s: 2.0, period_s: 7.0, ..Load::default() }
+}
+
+fn verdict(columns: &Columns) -> Verdict {
+    let options = Options { bootstrap: 60, ..Options::default() };
+    diagnose(columns, &[], &options, &mut |_| ())
+}
+
+fn first(plants: &[Plant]) -> (Cause, Verdict) {
+    let (columns, _) = run(&small(), plants, 7);
+    let verdict = verdict(&columns);
+    assert_eq!(verdict.result, Conclusion::Causes, "{verdict:#?}");
+    (verdict.causes[0].clone(), verdict)
+}
+
+#[test]
+fn an_inflight_limit_is_found_with_its_threshold() {
+    let (cause, verdict) = first(&[Plant::Inflight { limit: 24, offered: false }]);
+    assert_eq!(cause.hypothesis, "inflight");
+    let threshold = cause.threshold.unwrap();
+    assert_eq!((threshold.value, threshold.low, threshold.high), (25.0, 25.0, 25.0), "the first that is refused");
+    assert!(cause.explains > 0.98, "{}", cause.explains);
+    assert!(cause.effect.low > 0.8 && cause.p <= 0.01);
+    assert_eq!(verdict.unexplained, 0);
+    assert!(verdict.rejected_candidates.iter().any(|rejected| rejected.hypothesis == "request-rate"));
+}
+
+#[test]
+fn a_limit_of_a_key_is_not_taken_for_one_of_all() {
+    let (cause, _) = first(&[Plant::PerToken { limit: 4 }]);
+    assert_eq!(cause.hypothesis, "inflight-per-token");
+    assert_eq!(cause.threshold.unwrap().value, 5.0);
+    let (cause, _) = first(&[Plant::Rate { limit: 200, offered: false }]);
+    assert_eq!(cause.hypothesis, "request-rate");
+}
+
+#[test]
+fn two_causes_are_separated_with_their_shares() {
+    let plants = [Plant::Ready { after: 80_000_000 }, Plant::Server { probability: 0.4 }];
+    let (columns, caused) = run(&small(), &plants, 3);
+    let verdict = verdict(&columns);
+    for (hypothesis, caused) in ["since-open", "contrast:server:x-served-by"].iter().zip(caused) {
+        let cause = verdict.causes.iter().find(|cause| cause.hypothesis == *hypothesis);
+        let share = caused as f64 / verdict.refused as f64;
+        assert!(cause.is_some_and(|cause| (cause.explains - share).abs() < 0.1), "{hypothesis} {share}: {verdict:#?}");
+    }
+}
+
+#[test]
+fn an_outage_is_an_outage_and_not_its_load() {
+    let (cause, _) = first(&[Plant::Outage { from: 8, to: 10, probability: 0.9 }]);
+    assert_eq!(cause.hypothesis, "time-window");
+    let window = cause.window.unwrap();
+    assert!(window.from_ns.abs_diff(8_000_000_000) < 200_000_000, "{window:?}");
+    assert!(window.to_ns.abs_diff(10_000_000_000) < 200_000_000, "{window:?}");
+}
+
+#[test]
+fn where_nothing_was_planted_nothing_is_found() {
+    for plant in [Plant::Random { probability: 0.1 }, Plant::Bursts { every: 1.0, length: 0.2, probability: 0.8 }] {
+        let (columns, _) = run(&small(), std::slice::from_ref(&plant), 11);
+        let verdict = verdict(&columns);
+        assert_eq!(verdict.result, Conclusion::NoCause, "{plant:?}: {verdict:#?}");
+        assert_eq!(verdict.unexplained, verdict.refused);
+        assert!(!verdict.rejected_candidates.is_empty());
+    }
+}
+
+#[test]
+fn the_same_seed_gives_the_same_verdict() {
+    let (columns, _) = run(&small(), &[Plant::Soft { from: 20.0, to: 34.0 }], 5);
+    assert_eq!(verdict(&columns), verdict(&columns));
+}
+
+#[test]
+fn too_little_is_said_to_be_too_little() {
+    let (mut columns, _) = run(&small(), &[Plant::Flag { share: 0.02 }], 2);
+    let mut refused = 0;
+    for outcome in &mut columns.units.outcome {
+        if *outcome == Outcome::Refused {
+            refused += 1;
+            if refused > 29 {
+                *outcome = Outcome::Accepted;
+            }
+        }
+    }
+    let few = verdict(&columns);
+    assert_eq!(few.result, Conclusion::NotEnoughData);
+    assert_eq!(few.missing, ["29 refused: at least 30 are needed"]);
+    columns.units.outcome.iter_mut().for_each(|outcome| *outcome = Outcome::Refused);
+    assert!(verdict(&columns).missing[0].contains("nothing to compare"), "{:?}", verdict(&columns).missing);
+    columns.units.outcome.iter_mut().for_each(|outcome| *outcome = Outcome::Accepted);
+    assert_eq!(verdict(&columns).result, Conclusion::NoRefusals);
+    assert_eq!(verdict(&Columns::default()).result, Conclusion::NoRefusals);
+}
+
+#[test]
+fn a_verdict_is_withheld_where_the_observer_was_the_bottleneck() {
+    let (mut columns, _) = run(&small(), &[Plant::Flag { share: 0.05 }], 2);
+    columns.observer.added_p99_ns = 900_000_000;
+    let withheld = verdict(&columns);
+    assert_eq!(withheld.result, Conclusion::Withheld);
+    assert!(withheld.causes.is_empty() && withheld.missing[0].contains("held"), "{:?}", withheld.missing);
+    columns.observer.added_p99_ns = 1_000_000;
+    assert_eq!(verdict(&columns).result, Conclusion::Causes);
+}

@@ -1,0 +1,53 @@
+//! Intervals at 95 %.
+
+/// The normal quantile of 97.5 %.
+pub const Z95: f64 = 1.959_963_984_540_054;
+
+/// Wilson's score interval of a rate; (0, 1) of nothing.
+pub fn wilson(hits: u64, total: u64) -> (f64, f64) {
+    if total == 0 {
+        return (0.0, 1.0);
+    }
+    let (n, rate) = (total as f64, hits as f64 / total as f64);
+    let z2 = Z95 * Z95;
+    let middle = (rate + z2 / (2.0 * n)) / (1.0 + z2 / n);
+    let half = Z95 / (1.0 + z2 / n) * (rate * (1.0 - rate) / n + z2 / (4.0 * n * n)).sqrt();
+    // The ends of an empty and of a full rate are exact; rounding must not move them.
+    let low = if hits == 0 { 0.0 } else { (middle - half).max(0.0) };
+    let high = if hits == total { 1.0 } else { (middle + half).min(1.0) };
+    (low, high)
+}
+
+/// Newcombe's interval of the difference of two rates, each `(hits, total)`: the first less the second.
+pub fn newcombe(first: (u64, u64), second: (u64, u64)) -> (f64, f64, f64) {
+    let rate = |(hits, total): (u64, u64)| if total == 0 { 0.0 } else { hits as f64 / total as f64 };
+    let (a, b) = (rate(first), rate(second));
+    let ((a_low, a_high), (b_low, b_high)) = (wilson(first.0, first.1), wilson(second.0, second.1));
+    let low = (a - b) - ((a - a_low).powi(2) + (b_high - b).powi(2)).sqrt();
+    let high = (a - b) + ((a_high - a).powi(2) + (b - b_low).powi(2)).sqrt();
+    (a - b, low.max(-1.0), high.min(1.0))
+}
+
+/// The value below which that share of `sorted` lies; `None` of nothing.
+pub fn quantile(sorted: &[f64], share: f64) -> Option<f64> {
+    let last = sorted.len().checked_sub(1)?;
+    let at = (share.clamp(0.0, 1.0) * last as f64).round() as usize;
+    sorted.get(at).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Newcombe 1998, table II: 56/70 against 48/80.
+    #[test]
+    fn they_are_the_published_ones() {
+        let (difference, low, high) = newcombe((56, 70), (48, 80));
+        assert!((difference - 0.2).abs() < 1e-9);
+        assert!((low - 0.0524).abs() < 5e-5 && (high - 0.3339).abs() < 5e-5, "{low} {high}");
+        let (low, high) = wilson(81, 263);
+        assert!((low - 0.2553).abs() < 5e-5 && (high - 0.3662).abs() < 5e-5, "{low} {high}");
+        assert_eq!(wilson(0, 0), (0.0, 1.0));
+        assert_eq!(wilson(0, 10).0, 0.0);
+    }
+}
