@@ -20,6 +20,8 @@ use super::{
 const LEAST_SHARE: f64 = 0.01;
 /// And this many.
 const LEAST_REFUSED: usize = 10;
+/// What follows from refusals and keeps less than this of what it explains tells nothing of its own.
+const LEAST_OF_ITS_OWN: f64 = 0.2;
 /// Doses are stratified by a dose that was taken before in so many steps.
 const DOSE_STEPS: usize = 6;
 /// Steps of what was refused just before (see [`Sample::recent`]).
@@ -128,7 +130,7 @@ impl Search<'_> {
             }
             let base = f64::from(round as u32) / self.options.max_causes as f64;
             let part = 1.0 / self.options.max_causes as f64;
-            let window = window::find(&outcomes, wanted, self.options.seed, self.binomial);
+            let window = window::find(&outcomes, self.binomial);
             let holding = self.holding(&left, &shifts.shares, &mut found, &mut |done| progress(base + part * done));
             let Some(taken) = self.choose(&left, holding, window, &shifts.shares, least, &mut found) else { break };
             let covered: BTreeSet<u32> = taken.covered.iter().copied().collect();
@@ -187,7 +189,8 @@ impl Search<'_> {
             let candidate = &self.candidates[at];
             let (split, mut gain) = self.on_all(candidate, left);
             if follows_refusals(candidate, split) {
-                gain *= self.of_its_own(candidate, split, left);
+                let own = self.of_its_own(candidate, split, left);
+                gain *= if own < LEAST_OF_ITS_OWN { 0.0 } else { own };
             }
             let score = gain - candidate.penalty(left.len());
             let holds = tested.p <= self.options.level && score > 0.0;
@@ -261,11 +264,10 @@ impl Search<'_> {
         found: &mut Found,
     ) -> Option<Taken> {
         let window = window.map(|window| {
-            let gain = self.window_gain(left, &window);
-            let score = gain - self.window_penalty(left.len());
+            let score = self.window_gain(left, &window) - self.window_penalty(left.len());
             (window, score)
         });
-        let outage = window.as_ref().filter(|(window, score)| window.p <= self.options.level && *score > 0.0);
+        let outage = window.as_ref().filter(|(_, score)| *score > 0.0);
         let is_route = |holding: &&Holding| self.candidates[holding.candidate].hypothesis == "contrast:route";
         // A route that is refused more explains some of whatever happens on it: it is taken where nothing else is.
         let in_turn = holding.iter().filter(|h| !is_route(h)).chain(holding.iter().filter(is_route));
@@ -276,7 +278,7 @@ impl Search<'_> {
                 && (*score >= held.score || is_route(&held))
             {
                 outage_tried = true;
-                if let Some(taken) = self.take_window(left, window, *score, &holding, least) {
+                if let Some(taken) = self.take_window(left, window, *score, &holding, least, shares, found) {
                     return Some(taken);
                 }
             }
@@ -286,7 +288,42 @@ impl Search<'_> {
             }
         }
         let (window, score) = outage.filter(|_| !outage_tried)?;
-        self.take_window(left, window, *score, &holding, least)
+        self.take_window(left, window, *score, &holding, least, shares, found)
+    }
+
+    /// The window's p value. Where it fails, something else may refuse in bursts outside of it: what that covers is set
+    /// aside, and the window is tested again on the rest.
+    fn window_p(&self, left: &[u32], window: &Window, shares: &[f64], least: usize, found: &Found) -> f64 {
+        let shuffles = self.options.min_shifts;
+        let outcomes = |positions: &[u32]| -> Vec<bool> {
+            positions.iter().map(|position| self.sample.refused[*position as usize]).collect()
+        };
+        let p = window::p_value(&outcomes(left), window, shuffles, self.options.seed, self.binomial);
+        let outside: Vec<u32> = left[..window.from].iter().chain(&left[window.to..]).copied().collect();
+        if p <= self.options.level || self.refused(&outside) < least {
+            return p;
+        }
+        let mut aside = Found { taken: Vec::new(), tried: self.untried(), admissible: 0, left: Vec::new() };
+        let holding = self.holding(&outside, shares, &mut aside, &mut |_| ());
+        let is_route = |held: &Holding| self.candidates[held.candidate].hypothesis == "contrast:route";
+        let other = holding
+            .iter()
+            .filter(|held| !is_route(held))
+            .find_map(|held| self.take(&outside, held, &holding, None, shares, least, found).ok());
+        let Some(other) = other else { return p };
+        let covered: BTreeSet<u32> = other.covered.into_iter().collect();
+        // Within the window nothing is set aside: it is the window that is judged.
+        let kept = |(at, position): (usize, &u32)| {
+            let inside = (window.from..window.to).contains(&at);
+            (inside || !covered.contains(position)).then_some((inside, *position))
+        };
+        let kept: Vec<(bool, u32)> = left.iter().enumerate().filter_map(kept).collect();
+        let from = kept.iter().position(|(inside, _)| *inside).unwrap_or_default();
+        let rest: Vec<u32> = kept.into_iter().map(|(_, position)| position).collect();
+        let rest = outcomes(&rest);
+        let to = from + (window.to - window.from);
+        let gain = window::gain(&rest, from, to, self.binomial);
+        window::p_value(&rest, &Window { from, to, gain }, shuffles, self.options.seed, self.binomial)
     }
 
     fn window_penalty(&self, n: usize) -> f64 {
@@ -306,6 +343,7 @@ impl Search<'_> {
         sides.into_iter().map(|(inside, outside)| self.binomial.split(inside, outside)).sum()
     }
 
+    #[expect(clippy::too_many_arguments, reason = "one round's state")]
     fn take_window(
         &self,
         left: &[u32],
@@ -313,9 +351,15 @@ impl Search<'_> {
         score: f64,
         holding: &[Holding],
         least: usize,
+        shares: &[f64],
+        found: &Found,
     ) -> Option<Taken> {
         let covered = left[window.from..window.to].to_vec();
         if self.refused(&covered) < least {
+            return None;
+        }
+        let p = self.window_p(left, window, shares, least, found);
+        if p > self.options.level {
             return None;
         }
         let (from, to) = (*covered.first()?, *covered.last()?);
@@ -328,14 +372,7 @@ impl Search<'_> {
                 push_new(&mut alike_to, &candidate.hypothesis);
             }
         }
-        Some(Taken {
-            what: What::Window(from, to),
-            left: left.to_vec(),
-            covered,
-            gain: score,
-            p: window.p,
-            alike: alike_to,
-        })
+        Some(Taken { what: What::Window(from, to), left: left.to_vec(), covered, gain: score, p, alike: alike_to })
     }
 
     fn model(&self, candidate: &Candidate, split: Split, left: &[u32]) -> alike::Model {

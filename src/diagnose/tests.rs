@@ -48,6 +48,26 @@ fn a_limit_of_a_key_is_not_taken_for_one_of_all() {
 }
 
 #[test]
+fn each_kind_of_cause_comes_first() {
+    let cases = [
+        (Plant::PerRoute { limit: 10 }, "inflight-per-route"),
+        (Plant::Sockets { limit: 45 }, "open-sockets"),
+        (Plant::TokenMinute { limit: 300 }, "token-requests-per-minute"),
+        (Plant::Tenant { of: 6 }, "contrast:tenant"),
+        (Plant::Route { probability: 0.3 }, "contrast:route"),
+        (Plant::Head { limit: 1000 }, "head-size"),
+        (Plant::Flag { share: 0.03 }, "malformed-json"),
+    ];
+    let load = Load { tokens: 6, ..small() };
+    for (plant, expected) in cases {
+        let (columns, _) = run(&load, std::slice::from_ref(&plant), 4);
+        let verdict = verdict(&columns);
+        let first = verdict.causes.first().map(|cause| cause.hypothesis.as_str());
+        assert_eq!(first, Some(expected), "{plant:?}: {verdict:#?}");
+    }
+}
+
+#[test]
 fn two_causes_are_separated_with_their_shares() {
     let plants = [Plant::Ready { after: 80_000_000 }, Plant::Server { probability: 0.4 }];
     let (columns, caused) = run(&small(), &plants, 3);

@@ -20,6 +20,8 @@ use super::{
 
 /// Doses around the cut that are looked at one by one.
 const STEPS: usize = 300;
+/// How often the doses around the cut are looked at more closely: 150 × 150 doses in a step.
+const REFINEMENTS: usize = 2;
 /// Bins of the coarse search on either side of its cut that are looked at.
 const REACH: usize = 9;
 /// Blocks of time that the bootstrap draws.
@@ -80,9 +82,18 @@ struct Steps {
 
 /// Answers it; `None` where nothing is left of the cut when it is looked at closely.
 pub(super) fn find(question: &Question<'_>, binomial: &Binomial) -> Option<Answer> {
-    let steps = Steps::new(question)?;
-    let whole = steps.weighed(&vec![1; steps.blocks]);
-    let (cut, gain) = steps.best_cut(&whole, binomial)?;
+    let mut steps = Steps::new(question, None)?;
+    let mut whole = steps.weighed(&vec![1; steps.blocks]);
+    let (mut cut, mut gain) = steps.best_cut(&whole, binomial)?;
+    // Where there are too many doses to look at each, those around the cut are looked at again.
+    for _ in 0..REFINEMENTS {
+        let (a, b) = (steps.begin[cut], steps.end[cut - 1]);
+        let (first, last) = (steps.end[cut], steps.begin[cut - 1]);
+        let near = (a.min(b).min(first).min(last), a.max(b).max(first).max(last));
+        steps = Steps::new(question, Some(near))?;
+        whole = steps.weighed(&vec![1; steps.blocks]);
+        (cut, gain) = steps.best_cut(&whole, binomial)?;
+    }
     let affected = steps.affected(&whole, cut);
     let pooled = steps.pooled(&whole, &affected);
     let levels = rising(pooled.iter().copied());
@@ -130,7 +141,8 @@ pub(super) fn find(question: &Question<'_>, binomial: &Binomial) -> Option<Answe
 }
 
 impl Steps {
-    fn new(question: &Question<'_>) -> Option<Self> {
+    /// `closely`: the doses between these are looked at one by one, those further off in fewer steps.
+    fn new(question: &Question<'_>, closely: Option<(f32, f32)>) -> Option<Self> {
         let below = question.split.side == Side::Below;
         let cut = question.split.cut;
         let near = cut.saturating_sub(REACH)..cut + REACH;
@@ -138,7 +150,16 @@ impl Steps {
         let mut doses: Vec<f32> =
             question.left.iter().filter(|p| is_near(p)).map(|p| question.values[*p as usize]).collect();
         doses.sort_unstable_by(f32::total_cmp);
-        let begins = steps_of(&doses);
+        let mut begins = steps_of(&doses, if closely.is_some() { STEPS / 2 } else { STEPS });
+        if let Some((low, high)) = closely {
+            let from = doses.partition_point(|dose| *dose < low);
+            let to = doses.partition_point(|dose| *dose <= high);
+            begins.extend(steps_of(&doses[from..to], STEPS / 2));
+            // The step after what is looked at closely begins where that ends.
+            begins.extend(doses.get(to));
+            begins.sort_unstable_by(f32::total_cmp);
+            begins.dedup();
+        }
         let count = begins.len();
         if count < 2 {
             return None;
@@ -291,12 +312,12 @@ fn curve_gain(pooled: &[(u32, u32)], levels: &[Level], cut: usize, binomial: &Bi
 }
 
 /// Where each step begins: every dose that was seen, or as many quantiles where there are too many.
-fn steps_of(sorted: &[f32]) -> Vec<f32> {
+fn steps_of(sorted: &[f32], most: usize) -> Vec<f32> {
     let mut distinct = sorted.to_vec();
     distinct.dedup();
-    if distinct.len() > STEPS {
-        let at = |step: usize| sorted.get(step * sorted.len() / STEPS).copied();
-        distinct = (0..STEPS).filter_map(at).collect();
+    if distinct.len() > most {
+        let at = |step: usize| sorted.get(step * sorted.len() / most).copied();
+        distinct = (0..most).filter_map(at).collect();
         distinct.dedup();
     }
     distinct

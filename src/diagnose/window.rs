@@ -13,6 +13,12 @@ use super::shifts::block_rates;
 const GRID: usize = 240;
 /// Fewer blocks cannot be shuffled into anything new.
 const FEWEST_BLOCKS: usize = 12;
+/// A block is so many memories long, so that a burst seldom falls apart into two.
+const MEMORIES: usize = 4;
+/// What the best window gains by chance where refusals are independent, beside the logarithm of how many there are.
+const CHANCE_NATS: f64 = 10.0;
+/// What gains this share of the best is another of its kind.
+const OF_ITS_KIND: f64 = 0.08;
 
 /// The best window.
 pub(super) struct Window {
@@ -20,12 +26,12 @@ pub(super) struct Window {
     pub(super) from: usize,
     /// One past its last.
     pub(super) to: usize,
-    /// How often shuffled blocks have one as good.
-    pub(super) p: f64,
+    /// What it gains.
+    pub(super) gain: f64,
 }
 
 /// Looks for it. `refused`: the outcomes in the order of time.
-pub(super) fn find(refused: &[bool], shuffles: usize, seed: u64, binomial: &Binomial) -> Option<Window> {
+pub(super) fn find(refused: &[bool], binomial: &Binomial) -> Option<Window> {
     let n = refused.len();
     let grid = n.min(GRID);
     if grid < FEWEST_BLOCKS {
@@ -35,8 +41,35 @@ pub(super) fn find(refused: &[bool], shuffles: usize, seed: u64, binomial: &Bino
     let edges: Vec<usize> = (0..=grid).map(|i| i * n / grid).collect();
     let (from, to, _) = best_window(&before, &edges, binomial)?;
     let (from, to, gain) = refined(&before, from, to, 2 * n / grid + 1, binomial);
-    let p = p_value(refused, from, to, gain, shuffles, seed, binomial);
-    Some(Window { from, to, p })
+    Some(Window { from, to, gain })
+}
+
+/// What a given window gains.
+pub(super) fn gain(refused: &[bool], from: usize, to: usize, binomial: &Binomial) -> f64 {
+    gain_of(&prefix(refused), from, to, binomial)
+}
+
+/// How often chance has a window as good; 1 where refusals come in bursts all along, of which the window is but one.
+/// `refused`: the outcomes in which the window lies, in the order of time, without those that something else explains.
+pub(super) fn p_value(refused: &[bool], window: &Window, shuffles: usize, seed: u64, binomial: &Binomial) -> f64 {
+    if is_one_of_many(refused, window, binomial) {
+        return 1.0;
+    }
+    shuffled(refused, window, shuffles, seed, binomial)
+}
+
+/// Whether there are more than two of its kind: what is left without the two best still has one.
+fn is_one_of_many(refused: &[bool], window: &Window, binomial: &Binomial) -> bool {
+    let mut rest = without(refused, window);
+    if let Some(second) = find(&rest, binomial) {
+        rest = without(&rest, &second);
+    }
+    let chance = CHANCE_NATS + (refused.len().max(2) as f64).ln();
+    find(&rest, binomial).is_some_and(|third| third.gain > chance.max(OF_ITS_KIND * window.gain))
+}
+
+fn without(refused: &[bool], window: &Window) -> Vec<bool> {
+    refused[..window.from].iter().chain(&refused[window.to..]).copied().collect()
 }
 
 /// How many were refused before each unit, and in all.
@@ -57,7 +90,7 @@ fn gain_of(before: &[u32], from: usize, to: usize, binomial: &Binomial) -> f64 {
     binomial.split(inside, (before[n] - inside.0, n as u32 - inside.1))
 }
 
-/// The best window between two of `edges`; at most half of all units, since the better half is no outage.
+/// The best window between two of `edges`.
 fn best_window(before: &[u32], edges: &[usize], binomial: &Binomial) -> Option<(usize, usize, f64)> {
     let mut best = None;
     let mut highest = 0.0;
@@ -98,21 +131,13 @@ fn refined(before: &[u32], from: usize, to: usize, reach: usize, binomial: &Bino
     (from, to, best)
 }
 
-fn p_value(
-    refused: &[bool],
-    from: usize,
-    to: usize,
-    gain: f64,
-    shuffles: usize,
-    seed: u64,
-    binomial: &Binomial,
-) -> f64 {
+fn shuffled(refused: &[bool], window: &Window, shuffles: usize, seed: u64, binomial: &Binomial) -> f64 {
+    let (from, to, gain) = (window.from, window.to, window.gain);
     let n = refused.len();
-    let outside: Vec<bool> = refused[..from].iter().chain(&refused[to..]).copied().collect();
-    let fine = outside.len().min(2000);
-    // A memory in units, with which blocks are cut: twice of it, so that a burst lies in one of them.
-    let memory = series::memory(&block_rates(&outside, fine), fine / 8) * outside.len().max(1) / fine.max(1);
-    let length = (2 * memory).max(n / GRID).max(1);
+    let outside = without(refused, window);
+    // An outage is even within: where it is several bursts, those are what blocks must hold.
+    let memory = memory(&outside).max(memory(&refused[from..to]));
+    let length = (MEMORIES * memory).max(n / GRID).max(1);
     let blocks = n / length;
     if blocks < FEWEST_BLOCKS {
         return 1.0;
@@ -129,6 +154,13 @@ fn p_value(
         as_high += usize::from(highest_run(&own, binomial) >= gain);
     }
     (1 + as_high) as f64 / (1 + shuffles) as f64
+}
+
+/// How many units long these outcomes remember.
+fn memory(outcomes: &[bool]) -> usize {
+    let blocks = outcomes.len().min(2000);
+    let lag = series::memory(&block_rates(outcomes, blocks), blocks / 8);
+    (lag * outcomes.len()).div_ceil(blocks.max(1))
 }
 
 /// The gain of the best run of blocks.
