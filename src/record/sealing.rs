@@ -82,6 +82,9 @@ impl Sealing {
             going_on(&error);
             *catalogue = None;
         }
+        if written.is_ok() {
+            tracing::info!("segment {} has its tables: {} rows", ended.segment, ended.rows.len());
+        }
         indexed.ended(ended.segment, written.is_ok());
         if let Err(error) = indexed.write(&self.dir) {
             tracing::warn!("that segment {} has tables cannot be noted: {error}", ended.segment);
@@ -104,7 +107,10 @@ impl Sealing {
             retention::drop_upto(&self.dir, upto, at)
         });
         match dropped {
-            Ok(dropped) => tap.record(ConnectionId::CAPTURE, Fact::Dropped(dropped)),
+            Ok(dropped) => {
+                tracing::info!("retention dropped the segments up to {upto} ({} bytes)", dropped.bytes);
+                tap.record(ConnectionId::CAPTURE, Fact::Dropped(dropped));
+            }
             Err(error) => {
                 tracing::warn!("segments up to {upto} are due but stay: {error}");
                 return None;
