@@ -20,7 +20,8 @@ use super::{
     values::{Origins, Source, percent_encoded},
 };
 
-/// Requests that began closer together than this may change places: a timer cannot keep them apart.
+/// Requests that began closer together than this may change places, unless the first was answered before the second: a
+/// timer cannot keep them apart.
 const TOLERANCE_NS: u64 = 5_000_000;
 
 /// How two captures compare.
@@ -289,19 +290,22 @@ impl<'s> Pair<'s> {
             let offset = |at: Timestamp, base: Timestamp| at.signed_since(base);
             shifts.push(offset(theirs.began, base.1).abs_diff(offset(ours.began, base.0)));
         }
-        self.order(comparison);
+        self.order(a, comparison);
     }
 
     /// Requests that overtook one another.
-    fn order(&self, comparison: &mut Comparison) {
+    fn order(&self, a: &Script, comparison: &mut Comparison) {
         let mut ours: Vec<(&Exchange, &Exchange)> =
             self.both.iter().map(|((_, ours), (_, theirs))| (*ours, *theirs)).collect();
         ours.sort_by_key(|(ours, _)| (ours.began, ours.id));
         // The latest of the second so far, among those that the first surely sent before.
         let mut before: Vec<(&Exchange, &Exchange)> = Vec::new();
         for (own, other) in ours {
-            let surely =
-                |earlier: &Exchange| earlier.began.after(std::time::Duration::from_nanos(TOLERANCE_NS)) <= own.began;
+            let sequential = a.sessions.get(own.session).is_some_and(|session| session.sequential);
+            let surely = |earlier: &Exchange| {
+                let caused = sequential && earlier.answered.is_some_and(|answered| answered <= own.began);
+                caused || earlier.began.after(std::time::Duration::from_nanos(TOLERANCE_NS)) <= own.began
+            };
             let overtaken = before.iter().filter(|(earlier, _)| surely(earlier)).max_by_key(|(_, theirs)| theirs.began);
             if let Some((earlier, _)) = overtaken.filter(|(_, theirs)| theirs.began > other.began) {
                 let what = format!("sent before {}, was after it", earlier.id);

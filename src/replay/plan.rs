@@ -110,6 +110,8 @@ pub struct Plan {
     pub runs: Vec<Run>,
     /// How many sessions, copies counted.
     pub sessions: usize,
+    /// How many of each.
+    pub copies: u32,
     /// When the last deadline is.
     pub length: Timestamp,
     /// So many requests wait for their answer at once, at most.
@@ -313,6 +315,7 @@ impl Plan {
             connections: connections.into_iter().map(Arc::new).collect(),
             runs: Vec::new(),
             sessions: need,
+            copies: changes.copies,
             length: Timestamp(0),
             max_inflight: changes.max_inflight,
             retry: changes.retry,

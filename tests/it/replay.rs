@@ -274,7 +274,7 @@ fn what_cannot_be_replayed_is_refused_with_the_reason() {
 #[test]
 fn what_retention_dropped_is_named() {
     let place = Place::new(Behaviour::default());
-    let limits = ["--set", "record.segment_bytes=64KiB", "--max-bytes", "1MiB"];
+    let limits = ["--set", "record.segment=64KiB", "--max-bytes", "1MiB"];
     let connect_to = place.connect_to();
     let recording =
         place.product.record(&[&["--name", "kept", "--connect-to", connect_to.as_str()], &limits[..]].concat());
@@ -292,4 +292,165 @@ fn what_retention_dropped_is_named() {
     assert!(text.contains("s1 cannot be replayed: "), "{text}");
     assert!(text.contains("not in the capture any more") || text.contains("dropped by retention"), "{text}");
     assert!(text.contains("record.max_bytes"), "{text}");
+}
+
+/// Sends bytes and reads one answer.
+fn ask(stream: &mut (impl std::io::Read + std::io::Write), bytes: &str) -> u16 {
+    stream.write_all(bytes.as_bytes()).unwrap();
+    let (head, _) = client::read_response(stream);
+    head.split(' ').nth(1).unwrap().parse().unwrap()
+}
+
+#[test]
+fn plain_and_reverse_connections_are_replayed_as_they_were() {
+    let place = Place::new(Behaviour { plain: true, ..Behaviour::default() });
+    let origin = place.origin.address;
+    let reverse = format!("reverse:http://{origin}");
+    for (name, mode, target) in [
+        ("plain", "forward", format!("http://{origin}/api/v2/scripts/7")),
+        ("reversed", &reverse, "/api/v2/scripts/7".to_owned()),
+    ] {
+        let recording = place.product.record(&["--name", name, "--mode", mode]);
+        let mut http = client::dial(recording.address);
+        let request = format!(
+            "GET {target} HTTP/1.1\r\nHost: {origin}\r\nX-JM-Thread: u1\r\nPROXY-connection: keep-alive\r\n\r\n"
+        );
+        assert_eq!(ask(&mut http, &request), 200);
+        assert_eq!(ask(&mut http, &request), 200);
+        drop(http);
+        recording.stop();
+        let before = place.seen().len();
+        let replayed = place.replay(&["-c", name]);
+        assert_eq!(replayed["comparison"]["differences"], serde_json::json!([]), "{name}: {replayed:#}");
+        assert_eq!((&replayed["sent"], &replayed["refused"]), (&2.into(), &0.into()), "{name}: {replayed:#}");
+        assert_eq!(place.seen().len() - before, 2);
+    }
+}
+
+#[test]
+fn another_server_takes_the_place_of_the_captured_one() {
+    let place = Place::new(Behaviour::default());
+    place.record("first", |proxy, ca| assert_eq!(user(proxy, ca, "u1"), 200));
+    let to = place.origin.address.to_string();
+    let replayed = place.replay(&["-c", "first", "--to", &to]);
+    assert_eq!(replayed["comparison"]["differences"], serde_json::json!([]), "{replayed:#}");
+    assert_eq!((&replayed["refused"], &replayed["comparison"]["identical"]), (&0.into(), &3.into()), "{replayed:#}");
+    let log = place.origin.log.lock().unwrap();
+    let hosts: Vec<&str> = log
+        .requests
+        .iter()
+        .flat_map(|seen| &seen.headers)
+        .filter(|(name, _)| name == "host")
+        .map(|(_, value)| value.as_str())
+        .collect();
+    assert_eq!(hosts, ["api.test", "api.test", "api.test", &to, &to, &to]);
+}
+
+#[test]
+fn what_is_refused_is_tried_again() {
+    let place = early(2);
+    let changes = ["--retry", "5:60ms", "--max-inflight", "1", "--ramp", "0s", "--speed", "2x"];
+    let replayed = place.replay(&[&["-c", "early", "--name", "retried"], &changes[..]].concat());
+    assert_eq!((&replayed["refused"], &replayed["refused_before"]), (&0.into(), &2.into()), "{replayed:#}");
+    assert_eq!(replayed["changes"], "ramp=0ms,max-inflight=1,retry=5:60ms,speed=2x");
+    let more = replayed["comparison"]["differences"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter(|one| one["kind"] == "only-in-b")
+        .count();
+    assert!(more >= 2, "{replayed:#}");
+}
+
+#[test]
+fn metadata_that_came_before_its_socket_waits_for_it() {
+    let place = Place::new(Behaviour::default());
+    place.record("early", |proxy, ca| {
+        let mut http = client::connect_tls(proxy, "api.test:443", ca);
+        // Refused, and only then the client opens the socket: at replay that must not wait for the answer.
+        assert_eq!(ask(&mut http, &post("/api/v2/recordings/screen", "u1", r#"{"sessionId":"channel-own"}"#)), 400);
+        let mut socket = client::connect_tls(proxy, "api.test:443", ca);
+        socket.write_all(b"GET /channels/channel-own HTTP/1.1\r\nHost: api.test\r\nX-JM-Thread: u1\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n").unwrap();
+        assert!(client::read_head(&mut socket).starts_with("HTTP/1.1 101"));
+        std::thread::sleep(Duration::from_millis(300));
+    });
+    let none =
+        place.product.command("replay").args(["-c", "early", "--hold", "metadata:50ms", "--dry-run"]).output().unwrap();
+    assert_eq!(none.status.code(), Some(2), "{}", describe(&none));
+    assert!(
+        String::from_utf8_lossy(&none.stderr).contains("hold: none of the sessions has metadata"),
+        "{}",
+        describe(&none)
+    );
+    let named = ["-c", "early", "--metadata", "path~recordings"];
+    let again = place.replay(&named);
+    assert_eq!(again["refused"], 1, "{again:#}");
+    let held = place.replay(&[&named[..], &["--hold", "metadata:50ms"]].concat());
+    assert_eq!((&held["refused"], &held["sent"]), (&0.into(), &2.into()), "{held:#}");
+    let order = held["comparison"]["differences"].as_array().unwrap().iter().find(|one| one["kind"] == "order");
+    assert_eq!(order.expect("they changed places")["a"], "x2", "{held:#}");
+}
+
+#[test]
+fn heads_bodies_and_tokens_are_changed_as_asked() {
+    let place = Place::new(Behaviour::default());
+    place.record("first", |proxy, ca| {
+        let mut http = client::connect_tls(proxy, "api.test:443", ca);
+        let body = r#"{"a":1,}"#;
+        let request = format!("POST /api/v2/odd HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer secret-0001\r\nX-Old: 1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
+        assert_eq!(ask(&mut http, &request), 404);
+    });
+    let tokens = place.product.folder.path().join("tokens.csv");
+    std::fs::write(&tokens, "token\nfresh-token-1\nfresh-token-2\n").unwrap();
+    let tokens = tokens.to_str().unwrap();
+    let changes = [
+        "--set-header",
+        "X-New: yes",
+        "--drop-header",
+        "x-old",
+        "--fix-json",
+        "--unique-token",
+        tokens,
+        "--copies",
+        "2",
+    ];
+    let mut arguments = vec!["-c", "first", "--name", "changed"];
+    arguments.extend(changes);
+    let replayed = place.replay(&arguments);
+    assert_eq!(replayed["sent"], 2, "{replayed:#}");
+    let said = replayed.to_string();
+    assert!(!said.contains("secret-0001") && !said.contains("fresh-token"), "{said}");
+    let log = place.origin.log.lock().unwrap();
+    let mut seen: Vec<(String, String)> = log.requests[1..]
+        .iter()
+        .map(|seen| {
+            let value = |name: &str| seen.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
+            assert_eq!((value("x-new").as_deref(), value("x-old")), (Some("yes"), None));
+            (value("authorization").unwrap(), seen.body.clone())
+        })
+        .collect();
+    seen.sort();
+    let fixed = r#"{"a":1}"#.to_owned();
+    assert_eq!(seen, [("Bearer fresh-token-1".to_owned(), fixed.clone()), ("Bearer fresh-token-2".to_owned(), fixed)]);
+}
+
+#[test]
+fn two_recordings_of_the_same_users_do_not_differ() {
+    let place = Place::new(Behaviour::default());
+    for name in ["monday", "tuesday"] {
+        place.record(name, |proxy, ca| {
+            assert_eq!(user(proxy, ca, "u1"), 200);
+            assert_eq!(user(proxy, ca, "u2"), 200);
+        });
+    }
+    place.record("wednesday", |proxy, ca| assert_eq!(user(proxy, ca, "u1"), 200));
+    let compare = |b: &str| {
+        let output = place.product.command("compare").args(["monday", b, "--json"]).output().unwrap();
+        (output.status.code(), serde_json::from_slice::<Value>(&output.stdout).unwrap())
+    };
+    let (code, same) = compare("tuesday");
+    assert_eq!((code, &same["empty"], &same["requests"]), (Some(0), &true.into(), &6.into()), "{same:#}");
+    let (code, other) = compare("wednesday");
+    let missing = other["differences"].as_array().unwrap().iter().filter(|one| one["kind"] == "only-in-a").count();
+    assert_eq!((code, missing), (Some(3), 3), "{other:#}");
 }

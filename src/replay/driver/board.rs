@@ -42,6 +42,8 @@ pub(super) struct Progress {
     /// When its socket opened; and when it was clear that it does not, or it ended.
     pub(super) open: Option<Timestamp>,
     pub(super) over: Option<Timestamp>,
+    /// Whether `permessage-deflate` was agreed.
+    pub(super) deflate: bool,
     pub(super) ready: Option<Timestamp>,
     /// When each of its messages came.
     pub(super) messages: Vec<Timestamp>,

@@ -122,7 +122,11 @@ impl Driver<'_> {
                     return Err(Skipped("a frame was not sent: its socket is not open any more".to_owned()));
                 }
                 let key = mask(self.seed(), nth);
-                let bytes = if step_is_raw(frame) {
+                let bytes = if is_compressed(frame) {
+                    if !self.shared.board.look(copy, *socket, |progress| progress.deflate) {
+                        let why = "a compressed frame was not sent: permessage-deflate was not agreed this time";
+                        return Err(Skipped(why.to_owned()));
+                    }
                     frame.to_vec()
                 } else {
                     let (payload, _) = self.fill(payload, nth);
@@ -265,7 +269,7 @@ impl Driver<'_> {
     fn fill(&self, template: &crate::replay::plan::Template, nth: u64) -> (Vec<u8>, Vec<usize>) {
         let shared = &self.shared;
         let copy = self.run.copy;
-        let sessions = shared.plan.sessions / self.copies().max(1);
+        let sessions = shared.plan.sessions / (shared.plan.copies as usize).max(1);
         let token = shared.plan.tokens.get(copy as usize * sessions + self.planned.session_index).map(String::as_str);
         template.filled(&Fill {
             copy,
@@ -274,10 +278,6 @@ impl Driver<'_> {
             token,
             value: &|source: &Source| shared.board.value(copy, source),
         })
-    }
-
-    fn copies(&self) -> usize {
-        self.shared.plan.runs.iter().map(|run| run.copy as usize + 1).max().unwrap_or(1)
     }
 
     /// The same for all connections of a session of a copy.
@@ -341,6 +341,6 @@ fn board_begin(
 }
 
 /// Whether a frame is sent as it was: compressed ones are, since their payload is no text.
-fn step_is_raw(frame: &[u8]) -> bool {
+fn is_compressed(frame: &[u8]) -> bool {
     frame.first().is_some_and(|first| first & 0x40 != 0)
 }

@@ -182,12 +182,13 @@ impl Ears {
                         values::learn(issued.unwrap_or_default(), &mut progress.values);
                     });
                 }
-                Heard::Open { n, .. } => {
+                Heard::Open { n, deflate } => {
                     talk.socket = talk.exchanges.get(&n).copied();
                     if let Some(socket) = talk.socket {
                         let ready = matches!(self.shared.options.gate, Gate::Open);
                         board.note(self.copy, socket, |progress| {
                             progress.open = Some(at);
+                            progress.deflate = deflate;
                             progress.ready = progress.ready.or_else(|| ready.then_some(at));
                         });
                     }
