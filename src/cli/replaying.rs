@@ -301,16 +301,20 @@ impl Stage {
             ..driver::Options::default()
         };
         let (trigger, stop) = shutdown::channel();
-        let driving = driver::run(Arc::new(plan), driver::Proxy { forward, reverse, roots }, options, stop);
-        tokio::pin!(driving);
-        Ok(tokio::select! {
+        // On threads of its own: a timer must not wait behind the proxy's handshakes.
+        let threads = app::runtime()?;
+        let proxy = driver::Proxy { forward, reverse, roots };
+        let mut driving = threads.spawn(driver::run(Arc::new(plan), proxy, options, stop));
+        let outcome = tokio::select! {
             outcome = &mut driving => outcome,
             _ = signals.next() => {
                 say("stopping");
                 trigger.stop();
                 driving.await
             }
-        })
+        };
+        threads.shutdown_background();
+        outcome.context("the replay has panicked; what it had recorded stands")
     }
 
     /// What a capture that a replay made holds, for comparing.
