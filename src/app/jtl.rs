@@ -9,7 +9,7 @@ use crate::{
         flag::Subject,
         rows::{ExchangeRow, Row},
     },
-    query::{Capture, Details, Excerpt, Kind, Query, Secrets, gather},
+    query::{self, Capture, Details, Excerpt, Kind, Query, Secrets, gather},
     report::jtl::{Beside, Lost},
 };
 
@@ -20,11 +20,22 @@ const SHOWN: usize = 400;
 /// How far the ends of both may lie apart for the file to be of the same run.
 const SLACK_MS: i64 = 2_000;
 
+/// What can go wrong.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// With the file.
+    #[error(transparent)]
+    Jtl(#[from] import::Error),
+    /// With the capture.
+    #[error(transparent)]
+    Capture(#[from] query::Error),
+}
+
 /// Reads a JTL and joins it with a capture.
 ///
 /// # Errors
 /// Where the file is no JTL, is of another run, or the capture cannot be read.
-pub fn beside(capture: &Capture, path: &Path) -> anyhow::Result<Beside> {
+pub fn beside(capture: &Capture, path: &Path) -> Result<Beside, Error> {
     let mut jtl = csv::read(path)?;
     let anchor = capture.anchor();
     let (thread_header, sampler_header) = ("x-jm-thread", "x-jm-sampler");

@@ -12,6 +12,7 @@ mod ca;
 mod client;
 mod compare;
 mod config;
+mod control;
 mod diagnose;
 mod doctor;
 mod experiment;

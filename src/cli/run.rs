@@ -14,6 +14,7 @@ use tokio::process::{Child, Command};
 use super::{
     Globals, Output,
     client::{self, Kind, Prepared, Trust},
+    control,
     diagnose::About,
     exit_code,
     output::{Usage, say, unless_closed},
@@ -26,6 +27,7 @@ use crate::{
         verdict::{self, Judged},
     },
     ca::truststore::{self, SystemRoots},
+    clock,
     config::Settings,
     model::finding::Verdict,
     query::{Capture, columns},
@@ -47,6 +49,9 @@ pub(super) struct Args {
     /// Exit code 3 where this was flagged, repeatable: a rule's id, or error, warning, hint (or worse)
     #[arg(long, value_name = "RULE")]
     fail_on: Vec<String>,
+    /// Runs the command twice, the second time through plain tunnels, and says whether looking inside moves the refusals
+    #[arg(long)]
+    control: bool,
     #[command(flatten)]
     recording: RecordingArgs,
     /// The command with its arguments, such as jmeter -n -t plan.jmx
@@ -65,7 +70,55 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         say(&cannot_run(program, &"it is not found"));
         return Ok(ExitCode::from(exit_code::COMMAND_NOT_FOUND));
     }
-    app::runtime()?.block_on(through_the_proxy(args.command, &fail_on, &settings, globals, args.recording.json))
+    let runtime = app::runtime()?;
+    let events = args.recording.json;
+    let once = |command: &[OsString], settings: &Settings, globals: &Globals, fail_on: &[FailOn]| {
+        runtime.block_on(through_the_proxy(command.to_vec(), fail_on, settings, globals, events))
+    };
+    let jtl = jtl_of_jmeter(&args.command);
+    let begun_ms = wall_ms();
+    let ran = once(&args.command, &settings, globals, &fail_on)?;
+    if !args.control || !ran.started {
+        return Ok(ran.exit);
+    }
+    let refused = app::profile::find(&settings.profile).map(|profile| profile.refused).unwrap_or_default();
+    let first = control::Outcome::of(ran.code, jtl.as_deref(), begun_ms, &refused);
+    if !globals.quiet {
+        say("\ncontrol: the same command once more, through plain tunnels");
+    }
+    let (command, jtl) = control::command(&args.command, jtl.as_deref());
+    let begun_ms = wall_ms();
+    let quiet = Globals { quiet: true, ..globals.clone() };
+    let again = once(&command, &control::settings(&settings), &quiet, &[])?;
+    let second = control::Outcome::of(again.code, jtl.as_deref(), begun_ms, &refused);
+    if events {
+        unless_closed(Output::stdout().json_line(&control::event(&first, &second)))?;
+    } else {
+        unless_closed(print(&control::text(&first, &second)))?;
+    }
+    Ok(ran.exit)
+}
+
+/// How a run ended.
+struct Ran {
+    /// What we end with.
+    exit: ExitCode,
+    /// The command's own code.
+    code: u8,
+    /// Whether there was a command to start.
+    started: bool,
+}
+
+impl Ran {
+    fn not_found() -> Self {
+        let code = exit_code::COMMAND_NOT_FOUND;
+        Self { exit: ExitCode::from(code), code, started: false }
+    }
+}
+
+/// Milliseconds since 1970.
+fn wall_ms() -> i64 {
+    clock::wall_unix_ns() / 1_000_000
 }
 
 async fn through_the_proxy(
@@ -74,11 +127,11 @@ async fn through_the_proxy(
     settings: &Settings,
     globals: &Globals,
     events: bool,
-) -> anyhow::Result<ExitCode> {
+) -> anyhow::Result<Ran> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let running = Running::start(settings)?;
     let kind = client::kind(&command);
-    let jtl = matches!(kind, Kind::JMeter(_)).then(|| jtl_of(&command)).flatten();
+    let jtl = jtl_of_jmeter(&command);
     let prepared = prepare(command, &running)?;
     recording::announce(&running, settings, globals, events)?;
     if !globals.quiet && !events {
@@ -89,7 +142,7 @@ async fn through_the_proxy(
         Err(error) => {
             running.stop(std::future::pending()).await?;
             prepared.command.first().into_iter().for_each(|program| say(&cannot_run(program, &error)));
-            return Ok(ExitCode::from(exit_code::COMMAND_NOT_FOUND));
+            return Ok(Ran::not_found());
         }
     };
     // No status line: the terminal is the command's.
@@ -116,17 +169,18 @@ async fn through_the_proxy(
     if let Some((_, text)) = verdict.filter(|_| !events && !globals.quiet) {
         unless_closed(print(&text))?;
     }
-    if let Some(silence) = silence(&summary.totals) {
+    if let Some(silence) = silence(&summary.totals).filter(|_| settings.proxy.decrypt) {
         say(&format!("\n{}", advice(silence, kind, &recording::selector(settings, globals))));
     }
     let matched: Vec<&str> = fail_on.iter().filter_map(|wanted| wanted.matched(&summary)).collect();
     if !matched.is_empty() {
         say(&format!("--fail-on: {} was flagged", matched.join(", ")));
     }
-    Ok(match code {
+    let exit = match code {
         0 if !matched.is_empty() => ExitCode::from(exit_code::FAIL_ON),
         code => ExitCode::from(code),
-    })
+    };
+    Ok(Ran { exit, code, started: true })
 }
 
 fn print(text: &str) -> io::Result<()> {
@@ -158,6 +212,11 @@ fn judged(ended: &Ended, jtl: Option<&Path>, settings: &Settings, globals: &Glob
         Ok((verdict, text))
     };
     judged().inspect_err(|error| say(&format!("warning: no verdict: {error:#}"))).ok()
+}
+
+/// Where the command writes its record, if it is JMeter and does.
+fn jtl_of_jmeter(command: &[OsString]) -> Option<PathBuf> {
+    matches!(client::kind(command), Kind::JMeter(_)).then(|| jtl_of(command)).flatten()
 }
 
 /// Where JMeter writes its record: `-l FILE`, `-lFILE`, `--logfile FILE`, `--logfile=FILE`.
@@ -386,6 +445,21 @@ mod tests {
         for (address, reached) in [("0.0.0.0:1", "127.0.0.1:1"), ("[::]:2", "[::1]:2"), ("192.0.2.1:3", "192.0.2.1:3")]
         {
             assert_eq!(reachable(address.parse().unwrap()).to_string(), reached);
+        }
+    }
+
+    #[test]
+    fn jmeters_record_is_found_however_it_is_named() {
+        let words = |line: &str| line.split(' ').map(OsString::from).collect::<Vec<_>>();
+        for (line, path) in [
+            ("jmeter -n -t a.jmx -l out.jtl", Some("out.jtl")),
+            ("jmeter -n -lout.jtl", Some("out.jtl")),
+            ("jmeter -n --logfile out.jtl", Some("out.jtl")),
+            ("jmeter -n --logfile=out.jtl", Some("out.jtl")),
+            ("jmeter -n -t a.jmx", None),
+            ("ls -l x", None),
+        ] {
+            assert_eq!(jtl_of_jmeter(&words(line)), path.map(PathBuf::from), "{line}");
         }
     }
 

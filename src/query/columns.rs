@@ -18,11 +18,12 @@ use std::ops::ControlFlow;
 
 use crate::{
     model::{
-        columns::{Columns, Outcome, UNKNOWN},
+        columns::{Columns, Observer, Outcome, UNKNOWN},
         finding::Verdict,
         rows::Row,
     },
     profile::{Profile, Refused},
+    record::Observed,
 };
 
 use self::builder::{Builder, By};
@@ -105,6 +106,7 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
     let profile = captures.first().and_then(Capture::profile);
     let identity = captures.first().map(Capture::identity_headers).unwrap_or_default();
     let mut builder = Builder::new(profile, identity);
+    let mut observed = None;
     let first = captures.iter().map(|capture| capture.anchor().unix_ns).min().unwrap_or_default();
     for (number, capture) in captures.iter().enumerate() {
         builder.next_capture(number, capture.anchor().unix_ns.saturating_sub(first));
@@ -117,12 +119,30 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
         let share = |done: f64| (number as f64 + done) / captures.len() as f64;
         feed::capture(&mut builder, capture, &mut |done| progress(share(done)))?;
         notes(&mut builder.columns, capture, captures.len() > 1);
+        match (&mut observed, feed::observed(capture)?) {
+            (Some(all), Some(more)) => Observed::add(all, &more),
+            (observed, more) => *observed = observed.take().or(more),
+        }
     }
     let refused_elsewhere = builder.refused_elsewhere;
     let mut columns = finish::finish(builder);
+    if let Some(observed) = observed {
+        observer(&mut columns.observer, &observed);
+    }
     about_routes(&mut columns, profile, refused_elsewhere);
     let names = captures.iter().map(|capture| capture.dir().name()).collect();
     Ok(Read { columns, names, refused_elsewhere })
+}
+
+fn observer(observer: &mut Observer, observed: &Observed) {
+    let nanos = |share| observed.added(share).and_then(|ns| i64::try_from(ns).ok()).unwrap_or(UNKNOWN);
+    observer.added_p50_ns = nanos(0.5);
+    observer.added_p99_ns = nanos(0.99);
+    observer.stalled_ns = observed.stalled_ns;
+    // Connections tell of gaps beyond the last sealed segment as well.
+    observer.gaps = observer.gaps.max(observed.gaps);
+    observer.gap_bytes = observed.gap_bytes;
+    observer.clock_steps = observed.clock_steps;
 }
 
 /// The ids of the exchanges that pass, ascending.

@@ -11,7 +11,7 @@
 //!   segment's end; [`indexed`] says which are complete.
 //! - [`indexer`], [`index`]: follow the segments behind the writer, and answer readers.
 //! - [`mod@reindex`]: the same work over what is on disk. [`socket`]: where readers knock.
-//! - [`live`]: the fan-out. [`summary`]: what it adds up to.
+//! - [`live`]: the fan-out. [`summary`]: what it adds up to. [`observer`]: what we did to it.
 //!
 //! What must not happen here: traffic waiting for a decoder, a table, or a reader; a loss that is not stored as a fact;
 //! anything derived that cannot be made again from the segments.
@@ -22,6 +22,7 @@ mod index;
 mod indexed;
 mod indexer;
 mod live;
+mod observer;
 mod progress;
 mod queue;
 mod reindex;
@@ -46,6 +47,7 @@ use crate::{
 
 pub use index::{Failure, Index, Snapshot, Status};
 pub use live::{Kinds, Live, Message, Subscription, UnknownKind};
+pub use observer::Observed;
 pub use queue::{Overflow, QueueState};
 
 pub use reindex::{Reindexed, index_tail, reindex};

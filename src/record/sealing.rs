@@ -89,6 +89,9 @@ impl Sealing {
         if let Err(error) = indexed.write(&self.dir) {
             tracing::warn!("that segment {} has tables cannot be noted: {error}", ended.segment);
         }
+        if let Err(error) = fold.tally.observer.observed().write(&self.dir) {
+            tracing::warn!("what recording did to the traffic cannot be noted: {error}");
+        }
         written.is_ok()
     }
 

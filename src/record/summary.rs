@@ -14,6 +14,8 @@ use crate::{
     profile::Refused,
 };
 
+use super::observer::Observer;
+
 /// Routes that are told apart.
 const ROUTES: usize = 500;
 
@@ -138,6 +140,7 @@ pub struct Times {
 /// Counts facts and rows as they pass.
 #[derive(Clone, Debug)]
 pub(super) struct Tally {
+    pub(super) observer: Observer,
     refused: Refused,
     totals: Totals,
     routes: BTreeMap<Route, Figures>,
@@ -165,6 +168,7 @@ struct Figures {
 impl Tally {
     pub(super) fn new(refused: Refused) -> Self {
         Self {
+            observer: Observer::default(),
             refused,
             totals: Totals::default(),
             routes: BTreeMap::new(),
@@ -184,6 +188,7 @@ impl Tally {
     }
 
     pub(super) fn fact(&mut self, event: &TraceEvent<'_>) {
+        self.observer.fact(event);
         let totals = &mut self.totals;
         match &event.fact {
             Fact::Data(chunk) => match chunk.from {
@@ -353,14 +358,14 @@ fn is_id(part: &str) -> bool {
 
 /// Counts in buckets whose width is a sixteenth of their power of two.
 #[derive(Clone, Debug, Default)]
-struct Histogram {
+pub(super) struct Histogram {
     buckets: Vec<u32>,
     count: u64,
     max: u64,
 }
 
 impl Histogram {
-    fn add(&mut self, value: u64) {
+    pub(super) fn add(&mut self, value: u64) {
         let bucket = Self::bucket(value);
         if self.buckets.len() <= bucket {
             self.buckets.resize(bucket + 1, 0);
@@ -374,6 +379,12 @@ impl Histogram {
 
     fn times(&self) -> Times {
         Times { count: self.count, p50_ns: self.quantile(0.5), p99_ns: self.quantile(0.99), max_ns: self.max() }
+    }
+
+    /// The upper ends of the buckets that hold anything, and how much.
+    pub(super) fn counts(&self) -> impl Iterator<Item = (u64, u64)> {
+        let held = self.buckets.iter().enumerate().filter(|(_, count)| **count > 0);
+        held.map(|(bucket, count)| (Self::upper(bucket).min(self.max), u64::from(*count)))
     }
 
     fn max(&self) -> Option<u64> {

@@ -110,6 +110,12 @@ fn few_refusals_are_not_enough_and_what_counts_can_be_said() {
     recording.stop();
     let Diagnosis { code, verdict } = diagnose(&product, &[]);
     assert_eq!(code, 4);
+    // What the proxy itself took is known where the kernel stamps arrivals.
+    let added = |share: &str| verdict["honesty"][share].as_u64();
+    if cfg!(target_os = "linux") {
+        let (p50, p99) = (added("added_p50_ns").unwrap(), added("added_p99_ns").unwrap());
+        assert!(0 < p50 && p50 <= p99, "{p50} {p99}");
+    }
     // 404 and 503 say something else than refused; no answer at all is a refusal.
     assert_eq!((&verdict["refused"], &verdict["total"]), (&Value::from(8), &Value::from(28)));
     assert_eq!(verdict["answered_by"]["nobody"], 1);

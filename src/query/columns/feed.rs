@@ -7,14 +7,16 @@ use crate::{
         columns::UNKNOWN,
         rows::{ConnectionRow, ExchangeRow, FlagRow, Row, SessionRow},
     },
+    record::Observed,
     store::{
         CaptureDir, Rows,
         tables::{self, Batch},
     },
 };
 
+use crate::query::{Capture, Error, Kind, Query, capture::Held, client::Client};
+
 use super::{
-    super::{Capture, Error, Kind, Query, capture::Held, client::Client},
     builder::{Builder, Connected, Seen},
     headers::List,
 };
@@ -62,6 +64,19 @@ pub(super) fn capture(
             Ok(())
         }
     }
+}
+
+/// What the observer did, as far as it was noted. A recorder at work tells its sums itself.
+pub(super) fn observed(capture: &Capture) -> Result<Option<Observed>, Error> {
+    let noted = Observed::read(capture.dir());
+    let Held::Recorder(client) = capture.held() else { return Ok(noted) };
+    let mut observed = noted.unwrap_or_default();
+    let status = client.status()?;
+    let number = |name: &str| status.get("totals").and_then(|totals| totals.get(name)?.as_u64());
+    observed.stalled_ns = number("stalled_ns").unwrap_or(observed.stalled_ns);
+    observed.gaps = number("gaps").unwrap_or(observed.gaps);
+    observed.gap_bytes = number("gap_bytes").unwrap_or(observed.gap_bytes);
+    Ok(Some(observed))
 }
 
 /// The rows of a recorder at work, those that are open included.

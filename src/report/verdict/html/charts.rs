@@ -2,9 +2,7 @@
 
 use plotters::{coord::Shift, prelude::*};
 
-use crate::model::finding::Threshold;
-
-use super::super::words;
+use crate::{model::finding::Threshold, report::verdict::words};
 
 /// Width of every chart in its own units; the page scales it.
 pub(super) const WIDTH: u32 = 900;
