@@ -44,17 +44,20 @@ pub fn lead(verdict: &Verdict) -> [String; 2] {
                 verdict.rejected_candidates.len()
             ),
         ],
-        Conclusion::Causes => causes(verdict, &counted),
+        Conclusion::Causes => causes(verdict),
     }
 }
 
-fn causes(verdict: &Verdict, counted: &str) -> [String; 2] {
-    let Some((first, others)) = verdict.causes.split_first() else { return [format!("{counted}."), String::new()] };
-    let says = first.says.trim().trim_end_matches('.');
-    let level = first.level.as_ref().map(|level| format!(" = {level}")).unwrap_or_default();
-    // Its figures are in what it says.
-    let name = format!("{}{level}", first.hypothesis);
-    let one = format!("{counted}, and {} of that is explained by {name}: {says}.", share(first.explains));
+fn causes(verdict: &Verdict) -> [String; 2] {
+    let Some((first, others)) = verdict.causes.split_first() else { return [String::new(), String::new()] };
+    let one = format!(
+        "{}: this explains {} of {} refusals among {} requests ({}).",
+        opening(first),
+        share(first.explains),
+        count(verdict.refused),
+        count(verdict.total),
+        rate(verdict.refused, verdict.total)
+    );
     let mut rest: Vec<String> =
         others.iter().map(|cause| format!("{} by {}", share(cause.explains), title(cause))).collect();
     let unexplained = format!("{} of {} refusals stay unexplained", count(verdict.unexplained), count(verdict.refused));
@@ -68,6 +71,45 @@ fn causes(verdict: &Verdict, counted: &str) -> [String; 2] {
         }
     };
     [one, two]
+}
+
+/// What the first cause comes to, without its figures.
+fn opening(cause: &Cause) -> String {
+    let dose = |value| dose(&cause.hypothesis, value);
+    if let Some(threshold) = &cause.threshold {
+        let quantity = quantity(&cause.hypothesis);
+        let (value, low, high) = (dose(threshold.value), dose(threshold.low), dose(threshold.high));
+        let admitted = match threshold.counting {
+            Some(Counting::Admitted) => ", those refused not counted,",
+            Some(Counting::Offered) | None => "",
+        };
+        return match threshold.direction {
+            Direction::Above => format!("Refusals begin where {quantity}{admitted} reaches {value} ({low} to {high})"),
+            Direction::Below => format!("Refusals end where {quantity}{admitted} exceeds {value} ({low} to {high})"),
+        };
+    }
+    if let Some(window) = cause.window {
+        return format!("Requests were refused from {} to {}", millis(window.from_ns), millis(window.to_ns));
+    }
+    match &cause.level {
+        Some(level) => format!("Requests are refused where {} is {level}", cause.hypothesis),
+        None => format!("Requests are refused with {}", cause.hypothesis),
+    }
+}
+
+/// What a dose measures, as a sentence says it.
+fn quantity(hypothesis: &str) -> String {
+    match hypothesis {
+        "request-rate" => "the rate of requests".to_owned(),
+        "request-rate-per-token" => "the rate of requests with the same token".to_owned(),
+        "connection-rate" => "the rate of new connections".to_owned(),
+        "since-open" => "the time since the socket's OPEN".to_owned(),
+        "connection-ordinal" => "the request's place on its connection".to_owned(),
+        "connection-idle" => "the time its connection had been idle".to_owned(),
+        "head-size" => "the size of the head".to_owned(),
+        "body-size" => "the size of the body".to_owned(),
+        _ => format!("the number of {}", axis(hypothesis)),
+    }
 }
 
 fn sentences(all: &[String], or: &str) -> String {
