@@ -155,6 +155,11 @@ fn percent(share: f64) -> String {
     format!("{:.1} %", share * 100.0)
 }
 
+/// A p: three decimals, or its power of ten.
+fn chance(p: f64) -> String {
+    if p < 0.001 { format!("{p:.0e}") } else { format!("{p:.3}") }
+}
+
 fn share(rate: &Rate) -> String {
     format!("{} of {} ({} to {})", rate.refused, rate.sent, percent(rate.low), percent(rate.high))
 }
@@ -171,11 +176,11 @@ fn answer(arms: &[Arm], findings: &Findings, of_metadata: bool) -> String {
         let arm = name(contrast.arm);
         let points = |share: f64| format!("{:+.1}", share * 100.0);
         let interval = format!(
-            "{} points (95 %: {} to {}), p = {:.2e}",
+            "{} points (95 %: {} to {}), p = {}",
             points(contrast.difference),
             points(contrast.low),
             points(contrast.high),
-            contrast.p
+            chance(contrast.p)
         );
         let against = format!("{} of {what} were refused with it, {} with {control}", share(own), share(base));
         sentences.push(match contrast.result {

@@ -105,6 +105,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         ));
     }
     let planned = plan.requests();
+    let notes = plan.notes.clone();
     let sessions = plan.sessions;
     let replayed = app::runtime()?.block_on(async {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
@@ -119,7 +120,11 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     };
     let mut out = Output::stdout();
     if args.replaying.json {
-        out.json_line(&as_json(&stage, &changes, &replayed, sessions, comparison.as_ref()))?;
+        let mut value = as_json(&stage, &changes, &replayed, sessions, comparison.as_ref());
+        if let Some(value) = value.as_object_mut() {
+            value.insert("notes".to_owned(), notes.into());
+        }
+        out.json_line(&value)?;
     } else {
         summary(&stage, &replayed, sessions, comparison.as_ref(), &mut out)?;
     }

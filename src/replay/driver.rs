@@ -100,7 +100,7 @@ pub struct Sent {
     pub at: Option<Timestamp>,
     /// The status of the last answer.
     pub status: Option<u16>,
-    /// Whether that, or that there was none, counts as refused.
+    /// Whether that, or that there was none though it was sent, counts as refused.
     pub refused: bool,
     /// How often it was sent.
     pub times: u32,
@@ -166,7 +166,7 @@ impl Outcome {
         }
     }
 
-    /// Requests that were refused, or had no answer.
+    /// Requests that were sent and refused, or had no answer.
     pub fn refused(&self) -> usize {
         self.requests.iter().filter(|request| request.refused).count()
     }
@@ -187,7 +187,7 @@ fn requests(shared: &Shared) -> Vec<Sent> {
                 metadata: request.metadata,
                 at,
                 status,
-                refused: status.is_none_or(|status| shared.options.refused.contains(status)),
+                refused: at.is_some() && status.is_none_or(|status| shared.options.refused.contains(status)),
                 times,
                 was: request.was,
             });

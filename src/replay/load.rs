@@ -188,7 +188,7 @@ struct Tape {
     conversation: Conversation,
     requests: BTreeMap<u32, (Head, Timestamp, Option<Body>)>,
     answers: BTreeMap<u32, Vec<values::Issued>>,
-    open: Option<(u32, bool)>,
+    open: Option<u32>,
     frames: Vec<super::conversation::Frame>,
     /// The server's messages: when each was complete, and its values.
     messages: Vec<(Timestamp, Vec<values::Issued>)>,
@@ -260,7 +260,7 @@ impl Tape {
                 self.answers.insert(n, values::in_answer(&head, &body));
             }
             Heard::Answered { head: None, .. } => {}
-            Heard::Open { n, deflate, .. } => self.open = Some((n, deflate)),
+            Heard::Open { n, .. } => self.open = Some(n),
             Heard::Frame(frame) => self.frames.push(frame),
             Heard::Message { text, at } => {
                 let nth = self.messages.len();
@@ -349,7 +349,7 @@ fn connection(
             return Err(Error::gone(exchange.session.unwrap_or_default(), why));
         };
         authority.get_or_insert_with(|| exchange.authority.clone());
-        let upgraded = tape.open.filter(|(n, _)| *n == exchange.index);
+        let upgraded = tape.open.filter(|n| *n == exchange.index);
         // What stands before the first request belongs to it.
         let start = if starts.keys().next() == Some(&exchange.index) { 0 } else { head.range.start };
         let body_end = body.as_ref().and_then(|body| body.range).map_or(head.range.end, |range| range.end);
@@ -386,7 +386,6 @@ fn connection(
                 .websocket
                 .as_ref()
                 .and_then(|socket| socket.client_open_written_ns.or(socket.server_open_ns)),
-            deflate: upgraded.is_some_and(|(_, deflate)| deflate),
             metadata: false,
             issued: if exchange.proxy_made {
                 Vec::new()

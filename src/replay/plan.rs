@@ -226,8 +226,6 @@ pub struct Request {
     pub authority: String,
     /// Whether it asks for a WebSocket.
     pub upgrade: bool,
-    /// Whether its socket spoke `permessage-deflate`.
-    pub deflate: bool,
     /// Whether it is metadata.
     pub metadata: bool,
     /// Its status in the capture.
@@ -546,7 +544,6 @@ impl Maker<'_> {
                 path: exchange.path.clone(),
                 authority: self.inputs.to.map_or_else(|| exchange.authority.clone(), |to| to.authority.clone()),
                 upgrade: exchange.upgrade,
-                deflate: exchange.deflate,
                 metadata: exchange.metadata,
                 was: exchange.status,
                 answered: exchange.answered.is_some(),

@@ -109,8 +109,6 @@ pub struct Exchange {
     pub upgrade: bool,
     /// When its socket was open for the client.
     pub open: Option<Timestamp>,
-    /// Whether `permessage-deflate` was agreed.
-    pub deflate: bool,
     /// Whether it is metadata.
     pub metadata: bool,
     /// Values in its answer.
