@@ -152,7 +152,19 @@ impl Settings {
         for (key, given, place) in &overrides.values {
             settings.apply(key, given, written(given), place.clone())?;
         }
+        settings.consistent()?;
         Ok(settings)
+    }
+
+    /// What can only be judged when all keys are set.
+    fn consistent(&self) -> Result<(), Problem> {
+        let delays = &self.rules.frame_overtaken;
+        if delays.least_delay > delays.most_delay {
+            let most = value::duration_text(delays.most_delay);
+            let what = format!("longer than rules.frame-overtaken.most_delay, {most}: no frame could be flagged");
+            return Err(self.problem("rules.frame-overtaken.least_delay", what));
+        }
+        Ok(())
     }
 
     /// All values as one JSON object, for `capture.json`.
@@ -227,8 +239,11 @@ impl Settings {
 fn unknown(name: &str, written: String, place: Place) -> Problem {
     let table = name.rsplit_once('.').map(|(table, _)| table);
     let in_table: Vec<&str> = keys::all().filter(|key| key.table() == table).map(Key::short).collect();
-    let nearest = problem::nearest(name, keys::all().map(|key| key.name));
-    let same_name = keys::all().find(|key| Some(key.short()) == name.rsplit('.').next()).map(|key| key.name);
+    let same_name: Vec<&str> =
+        keys::all().filter(|key| Some(key.short()) == name.rsplit('.').next()).map(|key| key.name).collect();
+    let near = problem::nearest(name, same_name.iter().copied())
+        .or(same_name.first().copied())
+        .or_else(|| problem::nearest(name, keys::all().map(|key| key.name)));
     let allowed = if in_table.is_empty() {
         let mut tables: Vec<String> = keys::all().filter_map(Key::table).map(|table| format!("[{table}]")).collect();
         tables.dedup();
@@ -236,13 +251,30 @@ fn unknown(name: &str, written: String, place: Place) -> Problem {
     } else {
         in_table.join(", ")
     };
-    let hint = match same_name.or(nearest) {
+    let in_rules = name.strip_prefix("rules.").and_then(|rest| rest.split_once('.'));
+    let allowed = match in_rules {
+        Some((rule, _)) if in_table.is_empty() => without_options(rule),
+        _ => allowed,
+    };
+    let hint = match near {
         Some(near) => format!("did you mean {near}?"),
         None => "`firstframe config example` lists all keys".to_owned(),
     };
     let what = Some("unknown key".to_owned());
     let (place, value) = (Some(place), Some(written));
     Parts { place, key: name.to_owned(), value, what, allowed: Some(allowed), hint: Some(hint) }.into()
+}
+
+/// Which rules have options, where that one has none, or does not exist.
+fn without_options(rule: &str) -> String {
+    let mut with: Vec<&str> = keys::all().filter_map(|key| key.table()?.strip_prefix("rules.")).collect();
+    with.dedup();
+    let there_is = if rules::find(rule).is_some() {
+        format!("nothing, {rule} has no options")
+    } else {
+        format!("a rule's id, and there is no rule {rule:?}")
+    };
+    format!("{there_is}; those with options are {}", with.join(", "))
 }
 
 /// A value of the command line as it would be written.

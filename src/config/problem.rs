@@ -105,9 +105,10 @@ impl fmt::Display for Parts {
 
 /// The word of `known` that `wrong` was probably meant to be: the nearest one, if it is near (a third of its letters).
 pub fn nearest<'w>(wrong: &str, known: impl Iterator<Item = &'w str>) -> Option<&'w str> {
-    let wrong = wrong.to_lowercase().replace('-', "_");
+    let alike = |word: &str| word.to_lowercase().replace('-', "_");
+    let wrong = alike(wrong);
     known
-        .map(|word| (distance(&wrong, word), word))
+        .map(|word| (distance(&wrong, &alike(word)), word))
         .filter(|(distance, word)| *distance <= word.chars().count().div_ceil(3))
         .min()
         .map(|(_, word)| word)

@@ -97,6 +97,45 @@ fn unknown_keys_are_named_with_the_nearest() {
 }
 
 #[test]
+fn rules_without_such_an_option_are_told_which_have_some() {
+    let all = "head-too-large, stale-keepalive, abnormal-close, frame-overtaken, hidden-write, retry-duplicate";
+    assert_eq!(
+        message("[rules.head-too-large]\nlinebytes = 5\n"),
+        "f.toml:2: rules.head-too-large.linebytes = 5: unknown key: expected line_bytes, head_bytes, growth_bytes; \
+         hint: did you mean rules.head-too-large.line_bytes?"
+    );
+    let none = message("rules.malformed-json.depth = 5\n");
+    assert!(
+        none.contains(&format!("expected nothing, malformed-json has no options; those with options are {all};")),
+        "{none}"
+    );
+    let unknown = message("rules.retry-duplicat.window = '1s'\n");
+    assert!(
+        unknown.contains("there is no rule \"retry-duplicat\"; those with options are head-too-large"),
+        "{unknown}"
+    );
+    assert!(unknown.ends_with("hint: did you mean rules.retry-duplicate.window?"), "{unknown}");
+    for key in keys::all() {
+        if let Some(rule) = key.table().and_then(|table| table.strip_prefix("rules.")) {
+            assert!(crate::rules::find(rule).is_some(), "{} is about no rule", key.name);
+        }
+    }
+}
+
+#[test]
+fn delays_that_exclude_each_other_are_refused() {
+    assert_eq!(
+        message("[rules.frame-overtaken]\nmost_delay = '80ms'\nleast_delay = '0.1s'\n"),
+        "f.toml:3: rules.frame-overtaken.least_delay = '0.1s': longer than rules.frame-overtaken.most_delay, 80ms: \
+         no frame could be flagged"
+    );
+    // The order in which they stand is nobody's business.
+    let text = "[rules.frame-overtaken]\nleast_delay = '60ms'\nmost_delay = '80ms'\n";
+    let settings = load(text, Overrides::default(), &[]).unwrap();
+    assert_eq!(settings.rules.frame_overtaken.most_delay.as_millis(), 80);
+}
+
+#[test]
 fn wrong_values_say_what_is_allowed() {
     assert_eq!(
         message("[inspect]\nsession_linger = 'soon'\n"),
@@ -139,6 +178,7 @@ fn a_capture_is_read_as_it_was_recorded_unless_told_otherwise() {
     let mut overrides = Overrides::default();
     overrides.set_text("inspect.session_linger=5").unwrap();
     overrides.set_text("redact.fields=['a','b']").unwrap();
+    overrides.set_text("rules.head-too-large.line_bytes=1KiB").unwrap();
     overrides.set("metadata", "method=PUT");
     overrides.set("captures", "there");
     let recorded = load("", overrides, &[]).unwrap().to_json();
@@ -147,6 +187,7 @@ fn a_capture_is_read_as_it_was_recorded_unless_told_otherwise() {
     overrides.set_text("redact.fields=['c']").unwrap();
     let settings = load("", overrides, &[]).unwrap().or_recorded(&recorded);
     assert_eq!(settings.inspect.session_linger.as_secs(), 5);
+    assert_eq!(settings.rules.head_too_large.line_bytes, 1024);
     assert_eq!(settings.metadata.as_deref(), Some("method=PUT"));
     assert_eq!(settings.redact.fields, ["c"], "what was said now wins");
     assert_eq!(settings.captures, Path::new("captures"), "where captures lie is no part of the evidence");

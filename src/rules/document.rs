@@ -4,12 +4,14 @@ use std::fmt::Write as _;
 
 use super::{Known, Needs, RULES};
 
-/// All rules in Markdown: id, severity, when known, what they must see, default, and where the knowledge comes from.
-pub fn document() -> String {
+/// All rules in Markdown: id, severity, when known, what they must see, default, options, and where the knowledge comes
+/// from. `options_of` gives the lines of a rule's options, which the settings know.
+pub fn document(options_of: impl Fn(&str) -> Vec<String>) -> String {
     let mut text = String::from(
         "# Rules\n\nEach flag is one hit of one of these on a connection, an exchange, a frame or a session, with its \
          evidence. *Known before* the\nresponse, it could be a cause of a refusal; *with* or *after* it, it is a symptom. \
-         Rules are switched with `rules.on` and\n`rules.off`.\n\nThis file is generated: `UPDATE=1 cargo test --test it \
+         Rules are switched with `rules.on` and\n`rules.off`; \
+         those with options take them from `[rules.<id>]`, or `--set rules.<id>.NAME=VALUE`.\n\nThis file is generated: `UPDATE=1 cargo test --test it \
          the_document_of_the_rules` writes it.\n",
     );
     for rule in RULES {
@@ -27,6 +29,9 @@ pub fn document() -> String {
             rule.why,
             rule.source,
         );
+        for line in options_of(rule.id) {
+            let _ = writeln!(text, "- option {line}");
+        }
     }
     text
 }

@@ -53,14 +53,14 @@ const REACTION: Duration = Duration::from_millis(10);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Settings {
     /// The shortest delay of an acknowledgement.
-    pub least: Duration,
+    pub least_delay: Duration,
     /// The longest.
-    pub most: Duration,
+    pub most_delay: Duration,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { least: Duration::from_millis(36), most: Duration::from_millis(48) }
+        Self { least_delay: Duration::from_millis(36), most_delay: Duration::from_millis(48) }
     }
 }
 
@@ -150,7 +150,8 @@ impl FrameOvertaken {
         let before = std::mem::replace(&mut watch.last, last);
         let gap = frame.first_byte.since(before.at);
         watch.last.after = Some(gap);
-        let within = |gap: Duration| (self.settings.least..=self.settings.most).contains(&gap);
+        let Settings { least_delay, most_delay } = self.settings;
+        let within = |gap: Duration| (least_delay..=most_delay).contains(&gap);
         if before.answered || !within(gap) || before.after.is_some_and(within) {
             return;
         }

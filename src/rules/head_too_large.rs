@@ -110,13 +110,13 @@ impl HeadTooLarge {
             _ => (start_line(exchange), "the request line".to_owned(), head.range),
         };
         if largest_line > line_bytes {
-            let what = format!("{name} takes a line of {largest_line} bytes; nginx takes {line_bytes} by default");
+            let limit = limit(line_bytes, Settings::default().line_bytes, "nginx");
+            let what = format!("{name} takes a line of {largest_line} bytes; {limit}");
             return Some((Severity::Warning, what, place));
         }
         if size > head_bytes {
-            let what = format!(
-                "the head has {size} bytes (the largest line, {name}, has {largest_line}); Node takes {head_bytes} by default"
-            );
+            let limit = limit(head_bytes, Settings::default().head_bytes, "Node");
+            let what = format!("the head has {size} bytes (the largest line, {name}, has {largest_line}); {limit}");
             return Some((Severity::Warning, what, head.range));
         }
         let first = self.first.get_mut(exchange.connection).filter(|first| **first > 0)?;
@@ -130,6 +130,11 @@ impl HeadTooLarge {
         );
         Some((Severity::Hint, what, place))
     }
+}
+
+/// What the limit is, and whose: a server's where it is the default, else that of the settings.
+fn limit(set: usize, default: usize, server: &str) -> String {
+    if set == default { format!("{server} takes {set} by default") } else { format!("{set} are allowed here") }
 }
 
 fn start_line(exchange: &Exchange) -> usize {

@@ -16,6 +16,7 @@ use std::{
 };
 
 use firstframe::{
+    config::{Settings, keys},
     model::exchange::Exchange,
     profile::{Metadata, Profile},
     rules,
@@ -123,7 +124,12 @@ fn cases(folder: &str) -> Vec<PathBuf> {
 #[test]
 fn the_document_of_the_rules_is_current() {
     let path = format!("{}/docs/rules.md", env!("CARGO_MANIFEST_DIR"));
-    let expected = rules::document();
+    let defaults = Settings::default();
+    let expected = rules::document(|rule| {
+        let table = format!("rules.{rule}");
+        let of_rule = keys::all().filter(|key| key.table() == Some(&table));
+        of_rule.map(|key| format!("`{}`: {}", key.line(&defaults).trim_end(), key.meaning)).collect()
+    });
     if std::env::var_os("UPDATE").is_some() {
         fs::write(&path, &expected).unwrap();
     }

@@ -5,6 +5,7 @@ mod general;
 mod inspection;
 mod proxy;
 mod record;
+mod rule_options;
 
 use std::time::Duration;
 
@@ -45,7 +46,7 @@ impl Key {
 
     /// Whether it decides what is made of the evidence.
     pub fn of_inspection(&self) -> bool {
-        matches!(self.table(), Some("inspect" | "redact" | "rules")) || matches!(self.name, "profile" | "metadata")
+        matches!(self.name.split('.').next(), Some("inspect" | "redact" | "rules" | "profile" | "metadata"))
     }
 
     /// Its name within its table.
@@ -60,7 +61,7 @@ pub fn find(name: &str) -> Option<&'static Key> {
 }
 
 /// All keys, table by table, in the order of the example file: the top first.
-const TABLES: &[&[Key]] = &[general::KEYS, proxy::KEYS, record::KEYS, inspection::KEYS];
+const TABLES: &[&[Key]] = &[general::KEYS, proxy::KEYS, record::KEYS, inspection::KEYS, rule_options::KEYS];
 
 /// All keys, in the order of the example file.
 pub fn all() -> impl Iterator<Item = &'static Key> {
