@@ -16,6 +16,8 @@ mod control;
 mod diagnose;
 mod doctor;
 mod experiment;
+mod fail_on;
+mod junit;
 mod lab;
 mod ls;
 mod profiles;

@@ -6,11 +6,12 @@ use anyhow::Context as _;
 
 use super::{
     Globals, exit_code,
+    junit::Junit,
     output::say,
     recording::{self, Ended, RecordingArgs, StatusLine},
     signals::Signals,
 };
-use crate::{app, config::Settings};
+use crate::{app, config::Settings, report::junit::warnings_and_errors};
 
 /// Records until Ctrl-C: the proxy, and nothing else
 #[derive(Debug, clap::Args)]
@@ -25,10 +26,16 @@ pub(super) struct Args {
 /// Runs it.
 pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let settings = args.recording.settings(globals, args.listen_port)?;
-    app::runtime()?.block_on(record(&settings, globals, args.recording.json))
+    let junit = args.recording.junit()?;
+    app::runtime()?.block_on(record(&settings, junit, globals, args.recording.json))
 }
 
-async fn record(settings: &Settings, globals: &Globals, events: bool) -> anyhow::Result<ExitCode> {
+async fn record(
+    settings: &Settings,
+    junit: Option<Junit>,
+    globals: &Globals,
+    events: bool,
+) -> anyhow::Result<ExitCode> {
     let mut signals = Signals::listen().context("cannot listen for signals")?;
     let running = app::Running::start(settings)?;
     recording::announce(&running, settings, globals, events)?;
@@ -52,6 +59,9 @@ async fn record(settings: &Settings, globals: &Globals, events: bool) -> anyhow:
         })
         .await?;
     recording::conclude(&ended, &summary, settings, globals, events)?;
+    if let Some(junit) = junit {
+        junit.write(ended.path(), settings, &summary.totals, &warnings_and_errors)?;
+    }
     if failed {
         let why = summary.failure.map_or_else(String::new, |failure| format!(": {}", failure.why));
         anyhow::bail!("recording has failed{why} (on_record_error = \"stop\")");

@@ -2,14 +2,19 @@
 
 use std::{
     io::{self, IsTerminal as _, Write as _},
-    path::PathBuf,
+    path::{Path, PathBuf},
     time::Duration,
 };
 
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
-use super::{Globals, Output, output::say, reading::quoted};
+use super::{
+    Globals, Output,
+    junit::{Junit, JunitArg},
+    output::{Usage, say},
+    reading::quoted,
+};
 use crate::{
     app::Running,
     config::{Problem, Settings},
@@ -54,6 +59,8 @@ pub(super) struct RecordingArgs {
     /// Prints events as JSON, a line each
     #[arg(long)]
     pub(super) json: bool,
+    #[command(flatten)]
+    junit: JunitArg,
 }
 
 impl RecordingArgs {
@@ -79,6 +86,13 @@ impl RecordingArgs {
         overrides.set_some("name", self.name.as_deref());
         overrides.set_some("metadata", self.metadata.as_deref());
         globals.settings_with(overrides)
+    }
+}
+
+impl RecordingArgs {
+    /// Where the JUnit report goes, if one is wanted.
+    pub(super) fn junit(&self) -> Result<Option<Junit>, Usage> {
+        self.junit.target()
     }
 }
 
@@ -166,7 +180,7 @@ pub(super) struct Ended {
 
 impl Ended {
     /// The capture's folder, absolute.
-    pub(super) fn path(&self) -> &std::path::Path {
+    pub(super) fn path(&self) -> &Path {
         &self.path
     }
 

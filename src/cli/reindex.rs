@@ -5,9 +5,12 @@ use std::{io::Write as _, process::ExitCode};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde_json::json;
 
-use crate::record::{self, Reindexed};
+use crate::{
+    record::{self, Reindexed},
+    report::junit::warnings_and_errors,
+};
 
-use super::{Globals, Output, exit_code, output::say, reading, render::units};
+use super::{Globals, Output, exit_code, junit::JunitArg, output::say, reading, render::units};
 
 /// Makes a capture's tables and catalogue anew from its segments
 #[derive(Debug, clap::Args)]
@@ -15,11 +18,15 @@ pub(super) struct Args {
     /// One JSON object
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    junit: JunitArg,
 }
 
 /// Runs it.
 pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
+    let junit = args.junit.target()?;
     let (dir, inspection) = reading::find(globals)?;
+    let path = dir.path().to_owned();
     let name = dir.name();
     let segments = dir.segments()?;
     let bar = progress(segments.len() as u64, globals.quiet);
@@ -56,6 +63,9 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         writeln!(output, "{name}: {} indexed anew", units::count(segments.len() as u64, "segment"))?;
     }
     output.flush()?;
+    if let Some(junit) = junit {
+        junit.write(&path, &globals.settings()?, &totals, &warnings_and_errors)?;
+    }
     for range in &damage {
         say(&format!(
             "warning: segment {:06}, bytes {} to {} cannot be read and were passed over: {}",

@@ -17,7 +17,9 @@ use super::{
     control,
     diagnose::About,
     exit_code,
-    output::{Usage, say, unless_closed},
+    fail_on::FailOn,
+    junit::Junit,
+    output::{say, unless_closed},
     recording::{self, Ended, RecordingArgs, StatusLine},
     signals::{Signals, Wish},
 };
@@ -29,14 +31,14 @@ use crate::{
     ca::truststore::{self, SystemRoots},
     clock,
     config::Settings,
-    model::finding::Verdict,
+    model::{finding::Verdict, flag::Severity},
     query::{Capture, columns},
     record::Summary,
     report::{
+        junit::{Fails, warnings_and_errors},
         summary::{Silence, silence},
         verdict::{Subject, text},
     },
-    rules,
     store::CaptureDir,
 };
 
@@ -61,7 +63,7 @@ pub(super) struct Args {
 
 /// Runs it.
 pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
-    let fail_on = args.fail_on.iter().map(|text| FailOn::parse(text)).collect::<Result<Vec<_>, _>>()?;
+    let fail_on = FailOn::parse_all(&args.fail_on)?;
     let settings = args.recording.settings(globals, args.listen_port.or(Some(0)))?;
     // Windows tries endings of its own. What is not there must not leave an empty capture, which would be the newest.
     if cfg!(unix)
@@ -72,12 +74,13 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     let runtime = app::runtime()?;
     let events = args.recording.json;
-    let once = |command: &[OsString], settings: &Settings, globals: &Globals, fail_on: &[FailOn]| {
-        runtime.block_on(through_the_proxy(command.to_vec(), fail_on, settings, globals, events))
+    let junit = args.recording.junit()?;
+    let once = |command: &[OsString], settings: &Settings, globals: &Globals, fail_on: &[FailOn], junit| {
+        runtime.block_on(through_the_proxy(command.to_vec(), fail_on, junit, settings, globals, events))
     };
     let jtl = jtl_of_jmeter(&args.command);
     let begun_ms = wall_ms();
-    let ran = once(&args.command, &settings, globals, &fail_on)?;
+    let ran = once(&args.command, &settings, globals, &fail_on, junit)?;
     if !args.control || !ran.started {
         return Ok(ran.exit);
     }
@@ -89,7 +92,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let (command, jtl) = control::command(&args.command, jtl.as_deref());
     let begun_ms = wall_ms();
     let quiet = Globals { quiet: true, ..globals.clone() };
-    let again = once(&command, &control::settings(&settings), &quiet, &[])?;
+    let again = once(&command, &control::settings(&settings), &quiet, &[], None)?;
     let second = control::Outcome::of(again.code, jtl.as_deref(), begun_ms, &refused);
     if events {
         unless_closed(Output::stdout().json_line(&control::event(&first, &second)))?;
@@ -124,6 +127,7 @@ fn wall_ms() -> i64 {
 async fn through_the_proxy(
     command: Vec<OsString>,
     fail_on: &[FailOn],
+    junit: Option<Junit>,
     settings: &Settings,
     globals: &Globals,
     events: bool,
@@ -169,10 +173,16 @@ async fn through_the_proxy(
     if let Some((_, text)) = verdict.filter(|_| !events && !globals.quiet) {
         unless_closed(print(&text))?;
     }
+    if let Some(junit) = junit {
+        // What makes the run fail is what fails there.
+        let named = |rule: &str, severity| fail_on.iter().any(|wanted| wanted.matches(rule, severity));
+        let fails: Fails<'_> = if fail_on.is_empty() { &warnings_and_errors } else { &named };
+        junit.write(ended.path(), settings, &summary.totals, fails)?;
+    }
     if let Some(silence) = silence(&summary.totals).filter(|_| settings.proxy.decrypt) {
         say(&format!("\n{}", advice(silence, kind, &recording::selector(settings, globals))));
     }
-    let matched: Vec<&str> = fail_on.iter().filter_map(|wanted| wanted.matched(&summary)).collect();
+    let matched: Vec<&str> = fail_on.iter().filter(|wanted| flagged(wanted, &summary)).map(FailOn::as_str).collect();
     if !matched.is_empty() {
         say(&format!("--fail-on: {} was flagged", matched.join(", ")));
     }
@@ -234,6 +244,12 @@ fn jtl_of(command: &[OsString]) -> Option<PathBuf> {
         }
     }
     None
+}
+
+/// Whether what `--fail-on` waits for was flagged.
+fn flagged(wanted: &FailOn, summary: &Summary) -> bool {
+    let severity = |text: &str| Severity::parse(text).unwrap_or(Severity::Error);
+    summary.totals.rules.iter().any(|(rule, hits)| wanted.matches(rule, severity(&hits.severity)))
 }
 
 fn cannot_run(program: &OsStr, why: &dyn std::fmt::Display) -> String {
@@ -360,41 +376,6 @@ fn code_of(status: ExitStatus) -> u8 {
     status.code().and_then(|code| u8::try_from(code).ok()).unwrap_or(exit_code::FAILED)
 }
 
-/// What `--fail-on` waits for.
-#[derive(Debug, PartialEq, Eq)]
-enum FailOn {
-    Rule(&'static str),
-    Severity(&'static str),
-}
-
-const SEVERITIES: &[&str] = &["hint", "warning", "error"];
-
-impl FailOn {
-    fn parse(text: &str) -> Result<Self, Usage> {
-        if let Some(severity) = SEVERITIES.iter().find(|severity| **severity == text) {
-            return Ok(Self::Severity(severity));
-        }
-        rules::find(text).map(|rule| Self::Rule(rule.id)).ok_or_else(|| {
-            let ids: Vec<&str> = rules::RULES.iter().map(|rule| rule.id).collect();
-            Usage(format!("--fail-on {text:?}: expected one of {}, or error, warning, hint", ids.join(", ")))
-        })
-    }
-
-    /// What of it was flagged.
-    fn matched(&self, summary: &Summary) -> Option<&str> {
-        let rank = |severity: &str| SEVERITIES.iter().position(|known| *known == severity);
-        let mut flagged = summary.totals.rules.iter();
-        let found = match self {
-            Self::Rule(id) => flagged.any(|(rule, _)| rule == id),
-            Self::Severity(least) => flagged.any(|(_, hits)| rank(&hits.severity) >= rank(least)),
-        };
-        let name = match self {
-            Self::Rule(name) | Self::Severity(name) => name,
-        };
-        found.then_some(name)
-    }
-}
-
 /// What to do where there is nothing to see.
 fn advice(silence: Silence, kind: Kind, selector: &str) -> String {
     let program = match kind {
@@ -461,12 +442,5 @@ mod tests {
         ] {
             assert_eq!(jtl_of_jmeter(&words(line)), path.map(PathBuf::from), "{line}");
         }
-    }
-
-    #[test]
-    fn fail_on_takes_rules_and_severities() {
-        assert_eq!(FailOn::parse("warning").unwrap(), FailOn::Severity("warning"));
-        let refused = FailOn::parse("metadata-before-opne").unwrap_err().to_string();
-        assert!(refused.contains("expected one of") && refused.contains("or error, warning, hint"), "{refused}");
     }
 }

@@ -117,7 +117,7 @@ fn rules_without_such_an_option_are_told_which_have_some() {
     assert!(unknown.ends_with("hint: did you mean rules.retry-duplicate.window?"), "{unknown}");
     for key in keys::all() {
         if let Some(rule) = key.table().and_then(|table| table.strip_prefix("rules.")) {
-            assert!(crate::rules::find(rule).is_some(), "{} is about no rule", key.name);
+            assert!(rules::find(rule).is_some(), "{} is about no rule", key.name);
         }
     }
 }

@@ -19,6 +19,11 @@ pub enum Severity {
 }
 
 impl Severity {
+    /// As [`Self::as_str`] writes it.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::Hint, Self::Warning, Self::Error].into_iter().find(|severity| severity.as_str() == text)
+    }
+
     /// As in JSON.
     pub fn as_str(self) -> &'static str {
         match self {

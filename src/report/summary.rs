@@ -1,7 +1,7 @@
 //! The closing summary of a recording: what passed, what was refused, what was flagged, and what to look at next.
 //! It fits 80 columns and says of everything that is missing that it is.
 
-use std::fmt::Write as _;
+use std::{collections::BTreeSet, fmt::Write as _};
 
 use super::{bytes, count, millis, percent};
 use crate::record::{RouteTotal, RuleTotal, SocketTimes, Summary, Times, Totals};
@@ -254,7 +254,8 @@ fn next(text: &mut String, summary: &Summary, subject: Subject<'_>) {
     if commands.is_empty() {
         return;
     }
-    commands.dedup_by(|a, b| a.0 == b.0);
+    let mut said = BTreeSet::new();
+    commands.retain(|(command, _)| said.insert(command.clone()));
     let _ = writeln!(text, "\nnext");
     let commands: Vec<_> = commands
         .into_iter()

@@ -15,11 +15,12 @@ use crate::model::{
 
 use crate::profile::Profile;
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "abnormal-close",
+    group: Group::ServerSide,
     summary: "a socket was closed with a code other than 1000, 1001 or none",
     severity: Severity::Warning,
     needs: &[Needs::Frames],
@@ -27,6 +28,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 6455, 7.4.1",
     default_on: true,
     why: "a code other than these was sent on purpose",
+    silent: super::never,
     build: |options: &Options| {
         Box::new(AbnormalClose { profile: options.profile.clone(), settings: options.abnormal_close.clone() })
     },

@@ -10,11 +10,12 @@ use crate::model::{
     observation::{Observation, What},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, fault::Fault};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, fault::Fault};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "accept-missing",
+    group: Group::Head,
     summary: "a request has no Accept",
     severity: Severity::Hint,
     needs: &[Needs::RequestHead],
@@ -22,6 +23,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 12.5.1; JMeter sends none by itself (measured)",
     default_on: false,
     why: "the standard allows it, and JMeter never sends it: it would flag every request",
+    silent: super::never,
     build: |_: &Options| Box::new(AcceptMissing),
 };
 

@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Group, Known, Needs, Options, Rule, RuleInfo,
     fault::{self, Fault},
     words,
 };
@@ -25,6 +25,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "authorization-malformed",
+    group: Group::Head,
     summary: "the credentials of a request cannot be any: empty, doubled, without scheme, a placeholder, cut, with spaces",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -32,6 +33,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 11.4; RFC 6750, 2.1; RFC 7617, 2; what JMeter sends for what is undefined (measured)",
     default_on: true,
     why: "no server can take it",
+    silent: super::never,
     build: |_: &Options| Box::new(AuthorizationMalformed),
 };
 

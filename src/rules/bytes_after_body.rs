@@ -19,11 +19,12 @@ use crate::model::{
     trace::ByteRange,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, connections::ByConnection, fault::Fault, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, connections::ByConnection, fault::Fault, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "bytes-after-body",
+    group: Group::Framing,
     summary: "bytes stand behind the announced end of a body: the server takes them for the next request's beginning",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::RequestBody],
@@ -31,6 +32,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9112, 6.3, 9.3; reproduced with nginx, HAProxy and Node",
     default_on: true,
     why: "servers answer 400 to the next request, which is innocent",
+    silent: super::never,
     build: |_: &Options| Box::new(BytesAfterBody::default()),
 };
 

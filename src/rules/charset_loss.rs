@@ -21,7 +21,7 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Group, Known, Needs, Options, Rule, RuleInfo,
     body::{self, Media},
     fault::{self, Fault},
 };
@@ -29,6 +29,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "charset-loss",
+    group: Group::Body,
     summary: "a request's or a message's text is not in the charset that it must be in, or characters were lost before",
     severity: Severity::Error,
     needs: &[Needs::RequestBody, Needs::Frames],
@@ -36,6 +37,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 8259, 8.1; RFC 6455, 8.1; JMeter's default charset (measured)",
     default_on: true,
     why: "servers answer 400 to what is not UTF-8; the doubtful cases are hints",
+    silent: super::never,
     build: |_: &Options| Box::new(CharsetLoss),
 };
 

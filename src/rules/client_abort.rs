@@ -17,11 +17,12 @@ use crate::model::{
     trace::{ByteRange, Closer},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, connections::ByConnection, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, connections::ByConnection, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "client-abort",
+    group: Group::Framing,
     summary: "the client ended the connection before its request or the answer was complete",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::Response],
@@ -29,6 +30,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9112, 8; AWS ALB logs 400 for a body that is cut off",
     default_on: true,
     why: "what looks like a refusal may be the client's own timeout",
+    silent: super::never,
     build: |_: &Options| Box::new(ClientAbort::default()),
 };
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    Known, Needs, Rule, RuleInfo,
+    Group, Known, Needs, Rule, RuleInfo,
     body::{self, Media},
     fault::{self, Fault},
     malformed_json, words,
@@ -28,6 +28,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "content-type-mismatch",
+    group: Group::Body,
     summary: "a request's body is not what its Content-Type says, or its type is none that the profile's route takes",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::RequestBody],
@@ -35,6 +36,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 8.3; JMeter's default is text/plain (measured)",
     default_on: true,
     why: "a classic cause of 415 and 400, and told without doubt",
+    silent: super::never,
     build: |options| Box::new(ContentTypeMismatch { profile: options.profile.clone() }),
 };
 

@@ -7,11 +7,12 @@ use crate::model::{
     observation::{Observation, What},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "content-type-missing",
+    group: Group::Body,
     summary: "a request has a body, but no Content-Type, or an empty one",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead],
@@ -19,6 +20,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 8.3",
     default_on: true,
     why: "many an API answers 400 or 415 to it",
+    silent: super::never,
     build: |_: &Options| Box::new(ContentTypeMissing),
 };
 

@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::{Known, Needs, RULES};
+use super::{Group, Known, Needs, RULES, RuleInfo};
 
 /// All rules in Markdown: id, severity, when known, what they must see, default, options, and where the knowledge comes
 /// from. `options_of` gives the lines of a rule's options, which the settings know.
@@ -14,29 +14,34 @@ pub fn document(options_of: impl Fn(&str) -> Vec<String>) -> String {
          those with options take them from `[rules.<id>]`, or `--set rules.<id>.NAME=VALUE`.\n\nThis file is generated: `UPDATE=1 cargo test --test it \
          the_document_of_the_rules` writes it.\n",
     );
-    for rule in RULES {
-        let needs: Vec<&str> = rule.needs.iter().map(|needs| needs.as_str()).collect();
-        let on = if rule.default_on { "on" } else { "off" };
-        // Writing to a String cannot fail.
-        let _ = write!(
-            text,
-            "\n## {}\n\n{}\n\n- {}, known {} the response; must see {}\n- {on} by default: {}\n- source: {}\n",
-            rule.id,
-            capitalised(rule.summary),
-            rule.severity.as_str(),
-            rule.known.as_str(),
-            needs.join(", "),
-            rule.why,
-            rule.source,
-        );
-        for line in options_of(rule.id) {
-            let _ = writeln!(text, "- option {line}");
-        }
+    for group in Group::ALL {
+        let _ = writeln!(text, "\n## {}", group.title());
+        RULES.iter().filter(|rule| rule.group == *group).for_each(|rule| describe(&mut text, rule, &options_of));
     }
     text
 }
 
-fn capitalised(text: &str) -> String {
+fn describe(text: &mut String, rule: &RuleInfo, options_of: &impl Fn(&str) -> Vec<String>) {
+    let needs: Vec<&str> = rule.needs.iter().map(|needs| needs.as_str()).collect();
+    let on = if rule.default_on { "on" } else { "off" };
+    // Writing to a String cannot fail.
+    let _ = write!(
+        text,
+        "\n### {}\n\n{}\n\n- {}, known {} the response; must see {}\n- {on} by default: {}\n- source: {}\n",
+        rule.id,
+        sentence(rule.summary),
+        rule.severity.as_str(),
+        rule.known.as_str(),
+        needs.join(", "),
+        rule.why,
+        rule.source,
+    );
+    for line in options_of(rule.id) {
+        let _ = writeln!(text, "- option {line}");
+    }
+}
+
+fn sentence(text: &str) -> String {
     let mut characters = text.chars();
     characters.next().map_or_else(String::new, |first| first.to_uppercase().chain(characters).chain(['.']).collect())
 }

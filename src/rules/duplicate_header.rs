@@ -12,7 +12,7 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Group, Known, Needs, Options, Rule, RuleInfo,
     fault::{self, Fault},
     words,
 };
@@ -20,6 +20,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "duplicate-header",
+    group: Group::Head,
     summary: "a request header that may be there once is there more than once",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -27,6 +28,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 5.3; RFC 9112, 3.2; RFC 6455, 11.3; RFC 6265, 5.4",
     default_on: true,
     why: "servers disagree about which of the two counts, and many answer 400",
+    silent: super::never,
     build: |_: &Options| Box::new(DuplicateHeader),
 };
 

@@ -12,11 +12,12 @@ use crate::model::{
     session::Clash,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "duplicate-id",
+    group: Group::Identity,
     summary: "two users bear the same id at once",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::RequestBody, Needs::Session],
@@ -24,6 +25,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "measured: two injectors send the same ids",
     default_on: true,
     why: "an id that the profile calls a key belongs to one user",
+    silent: super::never,
     build: |_: &Options| Box::new(DuplicateId { waiting: Vec::new() }),
 };
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    Known, Needs, Rule, RuleInfo,
+    Group, Known, Needs, Rule, RuleInfo,
     fault::{self, Fault},
     routes::{Key, Routes, Segments, Shape},
     words,
@@ -34,6 +34,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "empty-identifier",
+    group: Group::TemplateLeaks,
     summary: "a path lacks an identifier that its route has: `//`, or what a client made of it",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -41,6 +42,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "JMeter's HTTP client collapses `//` (measured); the profile's routes, or those seen so far",
     default_on: true,
     why: "an empty variable in a path is a frequent mistake; what is a guess is a hint",
+    silent: super::never,
     build: |options| Box::new(EmptyIdentifier { profile: options.profile.clone(), routes: Routes::default() }),
 };
 

@@ -16,11 +16,12 @@ use crate::model::{
 
 use crate::profile::{Pointer, Profile};
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "error-frame",
+    group: Group::ServerSide,
     summary: "a message of the server's says that something failed",
     severity: Severity::Warning,
     needs: &[Needs::Frames],
@@ -28,6 +29,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's error frames",
     default_on: true,
     why: "it speaks only where a profile knows what an error looks like",
+    silent: |options| {
+        let known = options.profile.as_ref().is_some_and(|profile| !profile.error_frames.is_empty());
+        (!known).then_some("the profile names no error frames")
+    },
     build: |options: &Options| {
         let profile = options.profile.clone().filter(|profile| !profile.error_frames.is_empty());
         Box::new(ErrorFrame { profile })

@@ -13,11 +13,12 @@ use crate::model::{
     trace::ByteRange,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "frame-before-open",
+    group: Group::Ordering,
     summary: "the client's first frame came before the 101 began to be written to it",
     severity: Severity::Error,
     needs: &[Needs::Frames],
@@ -25,6 +26,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 6455, 4.1; causality",
     default_on: true,
     why: "it is proven, and no correct client does it",
+    silent: super::never,
     build: |_: &Options| Box::new(FrameBeforeOpen { waiting: HashMap::new() }),
 };
 

@@ -27,11 +27,12 @@ use crate::model::{
     websocket::Frame,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "frame-overtaken",
+    group: Group::Ordering,
     summary: "a frame seems to have waited for an acknowledgement while a request overtook it",
     severity: Severity::Hint,
     needs: &[Needs::RequestHead, Needs::Session, Needs::Frames],
@@ -39,6 +40,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 896; measured with JMeter: 20 of 20 iterations",
     default_on: true,
     why: "it explains frames that the log says were sent before",
+    silent: super::never,
     build: |options: &Options| {
         Box::new(FrameOvertaken { settings: options.frame_overtaken.clone(), sessions: HashMap::new() })
     },

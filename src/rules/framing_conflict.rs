@@ -13,11 +13,12 @@ use crate::model::{
     side::Side,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, fault::Fault, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, fault::Fault, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "framing-conflict",
+    group: Group::Framing,
     summary: "a request says in two ways, or in none that can be understood, where its body ends",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -25,6 +26,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9112, 6.1 to 6.3, 7.1",
     default_on: true,
     why: "servers must refuse it or will misread what follows",
+    silent: super::never,
     build: |_: &Options| Box::new(FramingConflict),
 };
 

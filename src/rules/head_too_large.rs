@@ -15,7 +15,7 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, Rule, RuleInfo,
+    Group, Known, Needs, Rule, RuleInfo,
     connections::ByConnection,
     fault::{self, Fault},
     words,
@@ -24,6 +24,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "head-too-large",
+    group: Group::Head,
     summary: "a request's head, or one line of it, is larger than common servers take, or has doubled on its connection",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -31,6 +32,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "defaults of nginx (8 KiB a line), Node (16 KiB in all), AWS ALB (16 KiB a line, 64 KiB in all)",
     default_on: true,
     why: "those servers answer 400, 414 or 431 to it",
+    silent: super::never,
     build: |options| {
         Box::new(HeadTooLarge { settings: options.head_too_large.clone(), first: ByConnection::default() })
     },

@@ -16,7 +16,7 @@ use crate::model::{
 use crate::profile::{Profile, Refused};
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Group, Known, Needs, Options, Rule, RuleInfo,
     recent::{Recent, number},
     words,
 };
@@ -24,6 +24,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "hidden-write",
+    group: Group::Identity,
     summary: "a read was refused shortly after a write to the same resource",
     severity: Severity::Hint,
     needs: &[Needs::RequestHead, Needs::Response],
@@ -31,6 +32,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 9.2.1 and 13.1",
     default_on: true,
     why: "cheap to know, and nobody looks for it",
+    silent: super::never,
     build: |options: &Options| {
         Box::new(HiddenWrite {
             profile: options.profile.clone(),

@@ -14,7 +14,7 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Group, Known, Needs, Options, Rule, RuleInfo,
     connections::ByConnection,
     fault::{self, Fault},
     words,
@@ -23,6 +23,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "host-form",
+    group: Group::Head,
     summary: "a request's Host is missing, impossible, not that of the connection, or bears the default port",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -30,6 +31,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9112, 3.2; RFC 9110, 7.2; JMeter's WebSocket plugin sends `:443` (measured)",
     default_on: true,
     why: "servers must refuse the worst of it; the default port is a hint alone",
+    silent: super::never,
     build: |_: &Options| Box::new(HostForm::default()),
 };
 

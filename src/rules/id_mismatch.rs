@@ -10,11 +10,12 @@ use crate::model::{
     session::Clash,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "id-mismatch",
+    group: Group::Identity,
     summary: "a request bears another session's id",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::RequestBody, Needs::Session],
@@ -22,6 +23,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "shared variables of concurrent threads",
     default_on: true,
     why: "two means say two different things",
+    silent: super::never,
     build: |_: &Options| Box::new(IdMismatch),
 };
 

@@ -19,7 +19,7 @@ use crate::{
 };
 
 use super::{
-    Known, Needs, Rule, RuleInfo,
+    Group, Known, Needs, Rule, RuleInfo,
     fault::{self, Fault},
     routes::{Key, Routes, SEGMENTS, Segments, Shape},
     words,
@@ -28,6 +28,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "identifier-shape",
+    group: Group::TemplateLeaks,
     summary: "an identifier in a path does not look as the profile says, or as nearly all others of its route do",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -35,6 +36,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's shapes of parameters; else the requests seen so far",
     default_on: true,
     why: "with a profile it is certain; without one it is a hint, and rare",
+    silent: super::never,
     build: |options| Box::new(IdentifierShape { profile: options.profile.clone(), routes: Routes::default() }),
 };
 

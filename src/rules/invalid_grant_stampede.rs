@@ -12,11 +12,12 @@ use crate::model::{
     observation::{Observation, What},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, answer, recent::number, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, answer, recent::number, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "invalid-grant-stampede",
+    group: Group::ServerSide,
     summary: "one refresh token was used several times at once, and refused with invalid_grant",
     severity: Severity::Warning,
     needs: &[Needs::RequestBody, Needs::Response],
@@ -24,6 +25,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 6749, 5.2 and 6",
     default_on: true,
     why: "a token that is used twice is refused for that reason",
+    silent: super::never,
     build: |_: &Options| Box::new(InvalidGrantStampede { uses: VecDeque::new() }),
 };
 

@@ -13,11 +13,12 @@ use crate::model::{
     side::Side,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, fault::Fault, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, fault::Fault, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "malformed-head",
+    group: Group::Head,
     summary: "a request's start line or a header line is not as HTTP/1.1 wants it",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -25,6 +26,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9112, 2.2, 3, 5; what JMeter makes of odd header names (measured)",
     default_on: true,
     why: "strict servers answer 400 to it",
+    silent: super::never,
     build: |_: &Options| Box::new(MalformedHead),
 };
 

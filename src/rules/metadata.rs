@@ -69,9 +69,27 @@ pub(super) fn is_member(rule: &RuleInfo) -> bool {
     MEMBERS.iter().any(|member| member.info.id == rule.id)
 }
 
-/// The rules of those ids, at work together.
-pub(super) fn build(options: &Options, on: &[&str]) -> Box<dyn Rule> {
-    let members: Vec<_> = MEMBERS.iter().copied().filter(|member| on.contains(&member.info.id)).collect();
+/// [`RuleInfo::silent`]: where no gate passes here.
+pub(super) fn without_gate(options: &Options) -> Option<&'static str> {
+    gates(options).is_empty().then_some("the profile has no gate that passes here")
+}
+
+/// [`RuleInfo::silent`]: where nothing says when metadata is in time.
+pub(super) fn without_window(options: &Options) -> Option<&'static str> {
+    let known = options
+        .profile
+        .iter()
+        .any(|profile| profile.window.is_some() || profile.routes.iter().any(|route| route.window.is_some()));
+    (!known).then_some("the profile has no window")
+}
+
+/// [`RuleInfo::silent`]: where what metadata is, is a guess.
+pub(super) fn unnamed(options: &Options) -> Option<&'static str> {
+    matches!(options.metadata, Metadata::FirstAfterUpgrade).then_some("nothing says which requests are metadata")
+}
+
+/// The gates that pass here, each once.
+fn gates(options: &Options) -> Vec<Gate> {
     let passes = |gate: &Gate| matches!(gate, Gate::FirstServerFrame | Gate::Frame(_));
     let gates = options.profile.iter().flat_map(|profile| {
         profile.routes.iter().filter_map(|route| route.gate.as_ref()).chain(std::iter::once(&profile.gate))
@@ -82,8 +100,14 @@ pub(super) fn build(options: &Options, on: &[&str]) -> Box<dyn Rule> {
             kinds.push(gate.clone());
         }
     }
+    kinds
+}
+
+/// The rules of those ids, at work together.
+pub(super) fn build(options: &Options, on: &[&str]) -> Box<dyn Rule> {
+    let members: Vec<_> = MEMBERS.iter().copied().filter(|member| on.contains(&member.info.id)).collect();
     Box::new(Order {
-        kinds,
+        kinds: gates(options),
         profile: options.profile.clone(),
         metadata: options.metadata.clone(),
         header: options.identity_headers.first().cloned().unwrap_or_else(|| "X-JM-Thread".to_owned()),

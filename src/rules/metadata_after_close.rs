@@ -6,7 +6,7 @@
 use crate::model::flag::{Evidence, Severity, Subject};
 
 use super::{
-    Known, Needs, RuleInfo,
+    Group, Known, Needs, RuleInfo,
     metadata::{self, Case, Hit, Member, Relation},
     words,
 };
@@ -14,6 +14,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "metadata-after-close",
+    group: Group::Ordering,
     summary: "metadata came after its session's socket had closed",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Session],
@@ -21,6 +22,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "a socket that was closed or replaced is among the causes found with JMeter",
     default_on: true,
     why: "it speaks only where it is known what metadata is",
+    silent: metadata::unnamed,
     build: |options| metadata::build(options, &["metadata-after-close"]),
 };
 

@@ -7,7 +7,7 @@
 use crate::model::flag::{Evidence, Severity, Subject};
 
 use super::{
-    Known, Needs, RuleInfo,
+    Group, Known, Needs, RuleInfo,
     metadata::{self, Case, Hit, Member, Relation},
     words,
 };
@@ -15,6 +15,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "metadata-after-failed-open",
+    group: Group::Ordering,
     summary: "metadata came after its session's socket had been refused",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Session, Needs::Response],
@@ -22,6 +23,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "measured with JMeter: a failed Open does not stop the following POST",
     default_on: true,
     why: "what follows a refused socket is refused for that reason, not for its own",
+    silent: super::never,
     build: |options| metadata::build(options, &["metadata-after-failed-open"]),
 };
 

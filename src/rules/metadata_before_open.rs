@@ -17,7 +17,7 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, RuleInfo,
+    Group, Known, Needs, RuleInfo,
     metadata::{self, Case, Hit, Member, Relation},
     words,
 };
@@ -25,6 +25,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "metadata-before-open",
+    group: Group::Ordering,
     summary: "metadata arrived before its session's socket was open: before the 101 began to be written to the client",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::Session],
@@ -32,6 +33,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "causality: no client answers what was not sent to it yet; stamps measured on loopback",
     default_on: true,
     why: "it is what this tool is for, and it is proven or said to be a guess",
+    silent: super::never,
     build: |options| metadata::build(options, &["metadata-before-open"]),
 };
 

@@ -8,7 +8,7 @@
 use crate::model::flag::{Evidence, Severity, Subject};
 
 use super::{
-    Known, Needs, RuleInfo,
+    Group, Known, Needs, RuleInfo,
     metadata::{self, Case, Hit, Member, Relation},
     words,
 };
@@ -16,6 +16,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "metadata-before-ready",
+    group: Group::Ordering,
     summary: "metadata arrived before the frame by which its socket says that it is ready",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::Session, Needs::Frames],
@@ -23,6 +24,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's gate; causality",
     default_on: true,
     why: "it speaks only where a profile has a gate that passes here",
+    silent: metadata::without_gate,
     build: |options| metadata::build(options, &["metadata-before-ready"]),
 };
 

@@ -6,7 +6,7 @@
 use crate::model::flag::{Evidence, Severity, Subject};
 
 use super::{
-    Known, Needs, RuleInfo,
+    Group, Known, Needs, RuleInfo,
     metadata::{self, Case, Hit, Member, Relation},
     words,
 };
@@ -14,6 +14,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "metadata-too-soon",
+    group: Group::Ordering,
     summary: "metadata came sooner after its socket was open than the profile's window allows",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Session],
@@ -21,6 +22,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's window",
     default_on: true,
     why: "it speaks only where a profile has a window",
+    silent: metadata::without_window,
     build: |options| metadata::build(options, &["metadata-too-soon"]),
 };
 

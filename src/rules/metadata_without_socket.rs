@@ -7,13 +7,14 @@
 use crate::model::flag::Severity;
 
 use super::{
-    Known, Needs, RuleInfo,
+    Group, Known, Needs, RuleInfo,
     metadata::{self, Case, Hit, Member, Relation},
 };
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "metadata-without-socket",
+    group: Group::Ordering,
     summary: "a session sent metadata and never asked for a socket",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Session],
@@ -21,6 +22,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "thread groups measured with JMeter",
     default_on: true,
     why: "it speaks only where it is known what metadata is, and whose",
+    silent: metadata::unnamed,
     build: |options| metadata::build(options, &["metadata-without-socket"]),
 };
 

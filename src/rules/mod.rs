@@ -80,6 +80,8 @@ pub trait Rule: Send {
 pub struct RuleInfo {
     /// Kebab-case, unique, stable.
     pub id: &'static str,
+    /// What it is about.
+    pub group: Group,
     /// One line: when it fires.
     pub summary: &'static str,
     /// The worst severity that it raises.
@@ -94,8 +96,67 @@ pub struct RuleInfo {
     pub default_on: bool,
     /// Why it is on, or off.
     pub why: &'static str,
+    /// Why it can say nothing whatever passes, with these options; [`never`] where it always can. What it does not flag
+    /// was not looked at then.
+    pub silent: fn(&Options) -> Option<&'static str>,
     /// Makes one.
     pub build: fn(&Options) -> Box<dyn Rule>,
+}
+
+/// What a rule is about; the order is that of documentation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Group {
+    /// Metadata, sockets and frames in time.
+    Ordering,
+    /// Request bodies.
+    Body,
+    /// What a template left behind.
+    TemplateLeaks,
+    /// Request heads.
+    Head,
+    /// Where messages and connections end.
+    Framing,
+    /// Whose ids and tokens they are.
+    Identity,
+    /// What the server answered.
+    ServerSide,
+}
+
+impl Group {
+    /// All of them.
+    pub const ALL: &[Self] =
+        &[Self::Ordering, Self::Body, Self::TemplateLeaks, Self::Head, Self::Framing, Self::Identity, Self::ServerSide];
+
+    /// As the document has it.
+    fn title(self) -> &'static str {
+        match self {
+            Self::Ordering => "Ordering",
+            Self::Body => "Bodies",
+            Self::TemplateLeaks => "What a template left behind",
+            Self::Head => "Heads",
+            Self::Framing => "Framing",
+            Self::Identity => "Identity",
+            Self::ServerSide => "The server's side",
+        }
+    }
+
+    /// Kebab-case, unique, stable.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Ordering => "ordering",
+            Self::Body => "body",
+            Self::TemplateLeaks => "template-leaks",
+            Self::Head => "head",
+            Self::Framing => "framing",
+            Self::Identity => "identity",
+            Self::ServerSide => "server-side",
+        }
+    }
+}
+
+/// [`RuleInfo::silent`] of rules that need nothing but traffic.
+fn never(_: &Options) -> Option<&'static str> {
+    None
 }
 
 /// What a rule must see.

@@ -16,11 +16,12 @@ use crate::model::{
 
 use crate::profile::Profile;
 
-use super::{Known, Needs, Options, Rule, RuleInfo, answer, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, answer, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "not-from-api",
+    group: Group::ServerSide,
     summary: "an answer lacks the marks of the API, or is a page of a known intermediary",
     severity: Severity::Warning,
     needs: &[Needs::Response],
@@ -28,6 +29,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's marks; pages of nginx, HAProxy, ALB, CloudFront and Node as captured",
     default_on: true,
     why: "who answered is the first question about any refusal",
+    silent: super::never,
     build: |options: &Options| Box::new(NotFromApi { profile: options.profile.clone() }),
 };
 

@@ -18,13 +18,14 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Group, Known, Needs, Options, Rule, RuleInfo,
     fault::{self, Fault},
 };
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "path-encoding",
+    group: Group::TemplateLeaks,
     summary: "a request target holds what must be encoded, a broken %, or what was encoded twice",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
@@ -32,6 +33,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 3986, 2, 3.3; RFC 9112, 3.2; what JMeter's samplers encode (measured); Tomcat's relaxedPathChars",
     default_on: true,
     why: "many servers answer 400 to it",
+    silent: super::never,
     build: |_: &Options| Box::new(PathEncoding),
 };
 

@@ -12,11 +12,12 @@ use crate::model::{
 
 use crate::profile::{Profile, Refusal};
 
-use super::{Known, Needs, Options, Rule, RuleInfo, etags::Etags, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, etags::Etags, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "precondition-missing",
+    group: Group::Identity,
     summary: "a resource whose answers tell an ETag is changed without If-Match",
     severity: Severity::Hint,
     needs: &[Needs::RequestHead, Needs::Response],
@@ -24,12 +25,19 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 13.1.1; RFC 6585, 3",
     default_on: true,
     why: "it speaks only where the profile says that the API has preconditions",
+    silent: |options| {
+        let known = options.profile.as_ref().is_some_and(wants_preconditions);
+        (!known).then_some("the profile does not say that the API has preconditions")
+    },
     build: |options: &Options| {
-        let wants = |profile: &Arc<Profile>| profile.expected_status.contains_key(&Refusal::Precondition);
-        let profile = options.profile.clone().filter(wants);
+        let profile = options.profile.clone().filter(wants_preconditions);
         Box::new(PreconditionMissing { is_wanted: profile.is_some(), etags: Etags::default() })
     },
 };
+
+fn wants_preconditions(profile: &Arc<Profile>) -> bool {
+    profile.expected_status.contains_key(&Refusal::Precondition)
+}
 
 struct PreconditionMissing {
     is_wanted: bool,

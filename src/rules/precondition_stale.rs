@@ -9,7 +9,7 @@ use crate::model::{
 };
 
 use super::{
-    Known, Needs, Options, Rule, RuleInfo,
+    Group, Known, Needs, Options, Rule, RuleInfo,
     etags::{Etags, strong},
     words,
 };
@@ -17,6 +17,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "precondition-stale",
+    group: Group::Identity,
     summary: "If-Match names another version than the last one that was told",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Response],
@@ -24,6 +25,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9110, 13.1.1",
     default_on: true,
     why: "a lost update is refused for that reason",
+    silent: super::never,
     build: |_: &Options| Box::new(PreconditionStale { etags: Etags::default() }),
 };
 

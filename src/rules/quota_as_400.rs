@@ -12,11 +12,12 @@ use crate::model::{
 
 use crate::profile::Profile;
 
-use super::{Known, Needs, Options, Rule, RuleInfo, answer, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, answer, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "quota-as-400",
+    group: Group::ServerSide,
     summary: "a 400 says in its body that a quota is used up",
     severity: Severity::Warning,
     needs: &[Needs::Response],
@@ -24,11 +25,16 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's quota codes and limiter",
     default_on: true,
     why: "it speaks only where a profile knows the codes",
-    build: |options: &Options| {
-        let knows = |profile: &Arc<Profile>| !profile.error.quota_400.is_empty() || profile.error.limiter.is_some();
-        Box::new(QuotaAs400 { profile: options.profile.clone().filter(knows) })
+    silent: |options| {
+        let known = options.profile.as_ref().is_some_and(knows_quotas);
+        (!known).then_some("the profile names no quota codes")
     },
+    build: |options: &Options| Box::new(QuotaAs400 { profile: options.profile.clone().filter(knows_quotas) }),
 };
+
+fn knows_quotas(profile: &Arc<Profile>) -> bool {
+    !profile.error.quota_400.is_empty() || profile.error.limiter.is_some()
+}
 
 struct QuotaAs400 {
     profile: Option<Arc<Profile>>,

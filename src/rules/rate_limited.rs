@@ -14,11 +14,12 @@ use crate::model::{
 
 use crate::profile::Profile;
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "rate-limited",
+    group: Group::ServerSide,
     summary: "a 429, or a refusal whose headers say that nothing is left of a rate limit",
     severity: Severity::Warning,
     needs: &[Needs::Response],
@@ -26,6 +27,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 6585, 4; RFC 9110, 10.2.3; the profile's rate-limit headers",
     default_on: true,
     why: "the server itself says so",
+    silent: super::never,
     build: |options: &Options| Box::new(RateLimited { profile: options.profile.clone() }),
 };
 

@@ -7,11 +7,12 @@ use crate::model::{
     observation::{Observation, What},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, answer, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, answer, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "refused-upgrade",
+    group: Group::ServerSide,
     summary: "a request to become a WebSocket was not answered with 101; its body is quoted",
     severity: Severity::Warning,
     needs: &[Needs::Response],
@@ -19,6 +20,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 6455, 4.2.2; measured with JMeter, which drops the body",
     default_on: true,
     why: "a refused socket explains what follows it",
+    silent: super::never,
     build: |_: &Options| Box::new(RefusedUpgrade),
 };
 

@@ -14,11 +14,12 @@ use crate::model::{
     observation::{Observation, What},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, recent::number, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, recent::number, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "retry-duplicate",
+    group: Group::ServerSide,
     summary: "an unsafe request was sent again within moments, since the first got no answer",
     severity: Severity::Hint,
     needs: &[Needs::RequestHead, Needs::RequestBody, Needs::Session],
@@ -26,6 +27,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "measured with the Python SDK: 11 POSTs in 10 ms",
     default_on: true,
     why: "attempts are not user actions, and counts of them mislead",
+    silent: super::never,
     build: |options: &Options| {
         Box::new(RetryDuplicate { settings: options.retry_duplicate.clone(), sessions: HashMap::new() })
     },

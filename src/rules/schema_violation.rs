@@ -16,7 +16,7 @@ use crate::{
 };
 
 use super::{
-    Known, Needs, Rule, RuleInfo, body,
+    Group, Known, Needs, Rule, RuleInfo, body,
     fault::{self, Fault},
     words,
 };
@@ -24,6 +24,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "schema-violation",
+    group: Group::Body,
     summary: "a request's JSON body is not as the profile's schema for its route says",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::RequestBody],
@@ -31,6 +32,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's JSON Schemas (draft 2020-12)",
     default_on: true,
     why: "it says nothing unless the profile has a schema",
+    silent: |options| {
+        let known = options.profile.as_ref().is_some_and(|profile| profile.routes.iter().any(|r| r.schema.is_some()));
+        (!known).then_some("the profile has no schema")
+    },
     build: |options| Box::new(SchemaViolation { profile: options.profile.clone() }),
 };
 

@@ -15,11 +15,12 @@ use crate::model::{
     session::{CorrelatedBy, Fingerprint},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "shared-token",
+    group: Group::Identity,
     summary: "two users bear the same token at the same time",
     severity: Severity::Warning,
     needs: &[Needs::RequestHead, Needs::Session],
@@ -27,6 +28,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "measured with JMeter; APIs that count or serialise by token",
     default_on: true,
     why: "one token for all threads is among the causes that are reported",
+    silent: super::never,
     build: |_: &Options| Box::new(SharedToken { bearers: HashMap::new() }),
 };
 

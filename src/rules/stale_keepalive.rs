@@ -19,11 +19,12 @@ use crate::model::{
     trace::{ByteRange, Closer},
 };
 
-use super::{Known, Needs, Rule, RuleInfo, connections::ByConnection, words};
+use super::{Group, Known, Needs, Rule, RuleInfo, connections::ByConnection, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "stale-keepalive",
+    group: Group::Framing,
     summary: "a request was sent on an idle connection that the server had ended or was just ending; no answer came",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::Response],
@@ -31,6 +32,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 9112, 9.3.1, 9.5; JMeter's NoHttpResponseException (measured)",
     default_on: true,
     why: "a request without answer that the API never saw",
+    silent: super::never,
     build: |options| Box::new(StaleKeepalive::new(options.stale_keepalive.clone())),
 };
 

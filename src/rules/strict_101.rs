@@ -8,11 +8,12 @@ use crate::model::{
     observation::{Observation, What},
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "strict-101",
+    group: Group::ServerSide,
     summary: "the Connection header of a 101 is not exactly Upgrade, which JMeter refuses",
     severity: Severity::Hint,
     needs: &[Needs::Response],
@@ -20,6 +21,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 6455, 4.2.2; WebSocketClient of the JMeter WebSocket Samplers 1.3.1",
     default_on: true,
     why: "JMeter fails such an Open without saying why",
+    silent: super::never,
     build: |_: &Options| Box::new(Strict101),
 };
 

@@ -25,7 +25,7 @@ use crate::{
 };
 
 use super::{
-    Known, Needs, Rule, RuleInfo,
+    Group, Known, Needs, Rule, RuleInfo,
     body::{self, Media},
     fault::{self, Fault},
     words,
@@ -34,6 +34,7 @@ use super::{
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "wrong-date-type",
+    group: Group::Body,
     summary: "a date in a request's JSON body is a number where a text (ISO 8601) is meant",
     severity: Severity::Error,
     needs: &[Needs::RequestBody],
@@ -41,6 +42,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "the profile's date fields; RFC 3339; JMeter's ${__time()} gives milliseconds",
     default_on: true,
     why: "without a profile it says little, and that little as a hint",
+    silent: super::never,
     build: |options| Box::new(WrongDateType { profile: options.profile.clone(), told: BTreeSet::new() }),
 };
 

@@ -17,6 +17,7 @@ mod diagnose;
 mod http1_oracle;
 mod inspector;
 mod jmeter;
+mod junit;
 mod profiles;
 mod proxy_paths;
 mod proxy_rig;

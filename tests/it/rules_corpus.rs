@@ -37,6 +37,10 @@ fn every_rule_fires_where_it_must_and_only_there() {
         let mut outcomes = [0, 0];
         for case in &cases {
             let fires = check(case, |outcome| outcome.flags.iter().map(json).collect());
+            let options = options(&fs::read_to_string(case).unwrap());
+            for fired in rules::RULES.iter().filter(|rule| fires.contains(&format!("\"rule\":\"{}\"", rule.id))) {
+                assert_eq!((fired.silent)(&options), None, "{}: {} says that it could not", case.display(), fired.id);
+            }
             outcomes[usize::from(fires.contains(&format!("\"rule\":\"{}\"", rule.id)))] += 1;
         }
         assert!(

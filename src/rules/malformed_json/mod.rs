@@ -13,13 +13,14 @@ use crate::model::{
     trace::ByteRange,
 };
 
-use super::{Known, Needs, Options, Rule, RuleInfo, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
 
 use scan::Kind;
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "malformed-json",
+    group: Group::Body,
     summary: "a request's body is declared as JSON, or begins like it, and cannot be parsed; or has a key twice",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::RequestBody],
@@ -27,6 +28,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "RFC 8259; the backslash and charset traps of JMeter (measured)",
     default_on: true,
     why: "no server can read such a body",
+    silent: super::never,
     build: |_: &Options| Box::new(MalformedJson),
 };
 

@@ -29,7 +29,7 @@ use crate::{
 };
 
 use super::{
-    Known, Needs, Rule, RuleInfo,
+    Group, Known, Needs, Rule, RuleInfo,
     body::{self, Media},
     fault::{self, Fault},
     words,
@@ -40,6 +40,7 @@ use scan::{Kind, Language, Leak};
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "unresolved-variable",
+    group: Group::TemplateLeaks,
     summary: "a template's variable was sent instead of its value: ${x}, {{x}}, <EOF>, NOT_FOUND, undefined, …",
     severity: Severity::Error,
     needs: &[Needs::RequestHead, Needs::RequestBody, Needs::Frames],
@@ -47,6 +48,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     source: "what JMeter sends for undefined variables, files at their end, extractors without match (measured)",
     default_on: true,
     why: "a frequent mistake of test plans, and what can be meant is left alone",
+    silent: super::never,
     build: |options| Box::new(UnresolvedVariable { profile: options.profile.clone() }),
 };
 
