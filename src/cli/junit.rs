@@ -37,7 +37,7 @@ impl JunitArg {
     /// Where no file could be made there: said before anything runs, not after it.
     pub(super) fn target(&self) -> Result<Option<Junit>, Usage> {
         let Some(path) = &self.junit else { return Ok(None) };
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or_else(|| Path::new("."));
         let wrong = |what: String| Err(Usage(format!("--junit {}: {what}", path.display())));
         if path.is_dir() {
             return wrong("this is a folder: expected a file".to_owned());

@@ -242,7 +242,7 @@ fn unknown(name: &str, written: String, place: Place) -> Problem {
     let same_name: Vec<&str> =
         keys::all().filter(|key| Some(key.short()) == name.rsplit('.').next()).map(|key| key.name).collect();
     let near = problem::nearest(name, same_name.iter().copied())
-        .or(same_name.first().copied())
+        .or_else(|| same_name.first().copied())
         .or_else(|| problem::nearest(name, keys::all().map(|key| key.name)));
     let allowed = if in_table.is_empty() {
         let mut tables: Vec<String> = keys::all().filter_map(Key::table).map(|table| format!("[{table}]")).collect();

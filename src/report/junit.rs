@@ -157,13 +157,17 @@ fn outcome<'a>(rule: &RuleInfo, totals: &Totals, flagged: &'a Flagged, options: 
     if !options.is_on(rule) {
         return Outcome::Skipped("this rule is off");
     }
-    let unseen = rule.needs.iter().find_map(|needs| match needs {
+    let unseen = |needs: &Needs| match needs {
         Needs::RequestHead | Needs::RequestBody | Needs::Response => {
             (totals.exchanges == 0).then_some("no request was recorded")
         }
         Needs::Session => (totals.sessions == 0).then_some("no session was recorded"),
         Needs::Frames => (totals.frames == 0).then_some("no frame was recorded"),
-    });
+    };
+    // What is about contents looks at requests and messages alike: either will do.
+    let either = matches!(rule.group, Group::Body | Group::TemplateLeaks);
+    let seen = either && rule.needs.iter().any(|needs| unseen(needs).is_none());
+    let unseen = rule.needs.iter().find_map(unseen).filter(|_| !seen);
     (rule.silent)(options).or(unseen).map_or(Outcome::Passed, Outcome::Skipped)
 }
 
@@ -334,7 +338,9 @@ mod tests {
         ] {
             assert!(case(&xml, rule).contains(&format!("<skipped message=\"{why}\"/>")), "{rule}: {xml}");
         }
-        assert!(!case(&xml, "malformed-json").contains("skipped"), "{xml}");
+        for rule in ["malformed-json", "charset-loss", "unresolved-variable"] {
+            assert!(!case(&xml, rule).contains("skipped"), "{rule}: {xml}");
+        }
         let nothing = written(&Totals::default(), &[], &warnings_and_errors);
         assert!(case(&nothing, "malformed-json").contains("no request was recorded"));
         assert!(case(&nothing, "traffic").contains("nothing reached the proxy"));

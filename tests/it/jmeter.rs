@@ -1,59 +1,15 @@
 //! The main job on real input: JMeter 5.6.3 with HTTP samplers and the WebSocket Samplers plugin, through the product, to
 //! an HTTPS and WebSocket origin on loopback.
 
-use std::{collections::BTreeMap, path::Path, time::Duration};
+use std::{collections::BTreeMap, time::Duration};
 
 use serde_json::Value;
 
 use crate::support::{
-    origin::{Behaviour, Log, Origin},
+    jmeter::Plan,
+    origin::Behaviour,
     product::{Product, describe},
-    repository, tool,
 };
-
-struct Run {
-    product: Product,
-    rows: Vec<BTreeMap<String, String>>,
-    printed: String,
-    log: Log,
-}
-
-fn jmeter(plan: &str, threads: u32, loops: u32, more: &[&str], behaviour: Behaviour) -> Run {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().unwrap();
-    let origin = runtime.block_on(Origin::start(0, behaviour)).unwrap();
-    let product = Product::new(Some(&origin.ca_pem));
-    let jtl = product.folder.path().join("out.jtl");
-    let output = product
-        .command("run")
-        .arg("--")
-        .arg(tool("jmeter/bin/jmeter"))
-        .args(["-n", "-t"])
-        .arg(repository().join("tests/jmeter").join(plan))
-        .arg("-l")
-        .arg(&jtl)
-        .arg("-j")
-        .arg(product.folder.path().join("jmeter.log"))
-        .arg(format!("-Jport={}", origin.address.port()))
-        .args([format!("-Jthreads={threads}"), format!("-Jloops={loops}")])
-        .args(more)
-        // Its own folder for preferences, so that two of them do not meet.
-        .env("HOME", product.folder.path())
-        .output()
-        .unwrap();
-    assert!(output.status.success(), "{}", describe(&output));
-    let printed = String::from_utf8(output.stdout).unwrap();
-    let log = std::mem::take(&mut *origin.log.lock().unwrap());
-    Run { rows: rows(&jtl), product, printed, log }
-}
-
-/// The rows of a CSV JTL whose fields bear no commas or quotes.
-fn rows(jtl: &Path) -> Vec<BTreeMap<String, String>> {
-    let text = std::fs::read_to_string(jtl).unwrap();
-    let mut lines = text.lines();
-    let names: Vec<&str> = lines.next().unwrap().split(',').collect();
-    let row = |line: &str| names.iter().map(ToString::to_string).zip(line.split(',').map(String::from)).collect();
-    lines.map(row).collect()
-}
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
     value[key].as_str().unwrap_or_else(|| panic!("{key} of {value}"))
@@ -72,7 +28,10 @@ fn count(rows: &[BTreeMap<String, String>], label: &str) -> usize {
 #[test]
 fn everything_that_fifty_threads_do_is_in_the_capture_and_nothing_else() {
     let (threads, loops) = (50, 2);
-    let run = jmeter("screen-recording.jmx", threads, loops, &[], Behaviour::default());
+    let run = Plan::new("screen-recording.jmx")
+        .property("threads", threads)
+        .property("loops", loops)
+        .run(Behaviour::default());
     let iterations = (threads * loops) as usize;
     assert_eq!(run.rows.len(), iterations * 8);
     assert!(run.rows.iter().all(|row| row["success"] == "true"), "JMeter saw an error");
@@ -145,7 +104,8 @@ fn a_plan_that_does_not_wait_for_open_is_flagged() {
     // The first use of Java's client takes it half a second, so the plan posts one second after it began to open the
     // socket, and the 101 comes later than that.
     let late = Behaviour { open_after: Duration::from_secs(3), ..Behaviour::default() };
-    let run = jmeter("posts-too-early.jmx", 10, 1, &["-Jthink=1000"], late);
+    let run =
+        Plan::new("posts-too-early.jmx").property("threads", 10).property("loops", 1).property("think", 1000).run(late);
     let posts = |seen: &&crate::support::origin::Seen| seen.target.ends_with("/recordings/screen");
     let refused = run.log.requests.iter().filter(posts).filter(|seen| seen.status == 400).count();
     assert!(refused > 0, "the plan was meant to be refused");

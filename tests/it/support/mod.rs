@@ -5,6 +5,7 @@
 pub mod client;
 pub mod correct;
 pub mod inspection;
+pub mod jmeter;
 pub mod origin;
 pub mod product;
 pub mod trace_script;

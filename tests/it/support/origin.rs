@@ -73,7 +73,7 @@ struct Api {
 }
 
 impl Origin {
-    /// Listens on `port` of loopback (0 picks one). The certificate is for `localhost`, `api.test`, `ws.test` and
+    /// Listens on `port` of loopback (0 picks one). The certificate is for `localhost`, `api.test`, `ws.test`, `api.mypurecloud.com` and
     /// 127.0.0.1.
     pub async fn start(port: u16, behaviour: Behaviour) -> std::io::Result<Self> {
         let listener = TcpListener::bind(("127.0.0.1", port)).await?;
@@ -112,7 +112,7 @@ pub fn certificate() -> (String, rustls::ServerConfig) {
     let issuer = rcgen::Issuer::new(root, root_key);
 
     let key = rcgen::KeyPair::generate().unwrap();
-    let names = ["localhost", "api.test", "ws.test", "127.0.0.1"].map(String::from);
+    let names = ["localhost", "api.test", "ws.test", "api.mypurecloud.com", "127.0.0.1"].map(String::from);
     let leaf = rcgen::CertificateParams::new(names).unwrap().signed_by(&key, &issuer).unwrap();
     let provider = Arc::new(rustls::crypto::ring::default_provider());
     let mut tls = rustls::ServerConfig::builder_with_provider(provider)
@@ -142,8 +142,13 @@ async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Result<Response<Fu
         status: status.as_u16(),
     };
 
-    if let Some(channel) = path.strip_prefix("/channels/").filter(|_| request.headers().contains_key(header::UPGRADE)) {
-        return Ok(open(&api, channel.to_owned(), request, seen).await);
+    if request.headers().contains_key(header::UPGRADE) {
+        if let Some(channel) = path.strip_prefix("/channels/") {
+            return Ok(open(&api, channel.to_owned(), Speaks::Answers, request, seen).await);
+        }
+        if let Some(channel) = path.strip_prefix("/mute/") {
+            return Ok(open(&api, channel.to_owned(), Speaks::Never, request, seen).await);
+        }
     }
     let body = String::from_utf8_lossy(&request.into_body().collect().await?.to_bytes()).into_owned();
     let (status, text) = match (&method, path.as_str()) {
@@ -174,9 +179,17 @@ async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Result<Response<Fu
     Ok(json(status, text))
 }
 
+/// Whether a socket answers what it is sent.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Speaks {
+    Answers,
+    Never,
+}
+
 async fn open(
     api: &Arc<Api>,
     channel: String,
+    speaks: Speaks,
     mut request: Request<Incoming>,
     seen: impl FnOnce(StatusCode, String) -> Seen,
 ) -> Response<Full<Bytes>> {
@@ -204,6 +217,10 @@ async fn open(
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
         while let Some(Ok(message)) = socket.next().await {
             if let Message::Text(text) = message {
+                if speaks == Speaks::Never {
+                    api.log.lock().unwrap().from_clients.push(text.to_string());
+                    continue;
+                }
                 let reply = format!(r#"{{"result":"200","channel":"{channel}","echo":{text}}}"#);
                 {
                     let mut log = api.log.lock().unwrap();
@@ -230,6 +247,8 @@ fn json(status: StatusCode, text: String) -> Response<Full<Bytes>> {
     Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "application/json")
+        // The mark of an answer that the API itself made.
+        .header("ININ-Correlation-Id", "6f9619ff-8b86-4d01-b42d-00cf4fc964ff")
         .body(Full::new(Bytes::from(text)))
         .unwrap()
 }
