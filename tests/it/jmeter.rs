@@ -9,6 +9,7 @@ use crate::support::{
     jmeter::Plan,
     origin::Behaviour,
     product::{Product, describe},
+    tool,
 };
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -132,7 +133,10 @@ fn a_run_that_reaches_nobody_says_so() {
 #[test]
 fn its_own_record_is_laid_beside_the_wire() {
     let (threads, loops) = (8, 2);
-    let run = jmeter("screen-recording.jmx", threads, loops, &[], Behaviour::default());
+    let run = Plan::new("screen-recording.jmx")
+        .property("threads", threads)
+        .property("loops", loops)
+        .run(Behaviour::default());
     let jtl = run.product.folder.path().join("out.jtl");
     assert!(run.printed.contains("rows joined with the wire"), "{}", run.printed);
     assert!(run.printed.contains("verdict"), "{}", run.printed);
