@@ -4,10 +4,12 @@
 mod alike;
 mod candidate;
 mod causes;
+mod claims;
 mod doses;
 mod enough;
 mod experiments;
 mod honesty;
+pub mod hypotheses;
 mod list;
 mod rejected;
 mod sample;
@@ -22,13 +24,13 @@ use std::collections::BTreeMap;
 use crate::{
     model::{
         columns::{AnsweredBy, Columns, Outcome},
-        finding::{ClaimResult, ClaimVerdict, Conclusion, Confounded, Verdict},
+        finding::{Conclusion, Confounded, Verdict},
     },
     profile::Claim,
     stats::binomial::Binomial,
 };
 
-use list::Search;
+use list::{Search, Tried};
 use sample::Sample;
 
 /// What a diagnosis can be told. The defaults are those of the documentation.
@@ -75,18 +77,25 @@ pub fn diagnose(columns: &Columns, claims: &[Claim], options: &Options, progress
         verdict.missing = withheld;
     }
     verdict.unexplained = verdict.refused;
-    if verdict.result == Conclusion::NoCause {
-        decide(columns, options, &mut verdict, progress);
-    }
-    verdict.claims = claims.iter().map(undecided).collect();
+    let (tried, constant) = if verdict.result == Conclusion::NoCause {
+        decide(columns, options, &mut verdict, progress)
+    } else {
+        Default::default()
+    };
+    verdict.claims = claims::judged(columns, claims, &verdict, &tried, &constant);
     progress(1.0);
     verdict
 }
 
-/// Looks for causes.
-fn decide(columns: &Columns, options: &Options, verdict: &mut Verdict, progress: &mut dyn FnMut(f64)) {
+/// Looks for causes. Gives how each candidate fared, and the ids of those that never vary.
+fn decide(
+    columns: &Columns,
+    options: &Options,
+    verdict: &mut Verdict,
+    progress: &mut dyn FnMut(f64),
+) -> (Vec<Tried>, Vec<String>) {
     let sample = Sample::new(columns);
-    let (candidates, _constant) = candidate::all(columns, &sample, doses::all(columns), options.seed);
+    let (candidates, constant) = candidate::all(columns, &sample, doses::all(columns), options.seed);
     progress(0.3);
     let binomial = Binomial::default();
     let search = Search { sample: &sample, candidates: &candidates, options, binomial: &binomial };
@@ -98,7 +107,7 @@ fn decide(columns: &Columns, options: &Options, verdict: &mut Verdict, progress:
             "too short a run: outcomes can be shifted in time in {} ways, {} are needed to tell load from chance",
             found.admissible, options.min_shifts
         ));
-        return;
+        return (found.tried, constant);
     }
     let cause = |taken| causes::cause(columns, &sample, &candidates, taken, verdict.refused, options);
     verdict.causes = found.taken.iter().map(cause).collect();
@@ -117,6 +126,7 @@ fn decide(columns: &Columns, options: &Options, verdict: &mut Verdict, progress:
     if !verdict.causes.is_empty() {
         verdict.result = Conclusion::Causes;
     }
+    (found.tried, constant)
 }
 
 /// What can be said by counting alone.
@@ -147,15 +157,6 @@ fn name(who: AnsweredBy) -> &'static str {
         AnsweredBy::Proxy => "proxy",
         AnsweredBy::Nobody => "nobody",
     }
-}
-
-fn undecided(claim: &Claim) -> ClaimResult {
-    let result = if claim.observable { ClaimVerdict::NotEnoughData } else { ClaimVerdict::NotObservable };
-    let why = match result {
-        ClaimVerdict::NotObservable => claim.note.clone().unwrap_or_else(|| "traffic cannot tell".to_owned()),
-        _ => "nothing was decided".to_owned(),
-    };
-    ClaimResult { id: claim.id.clone(), text: claim.text.clone(), result, why }
 }
 
 #[cfg(test)]

@@ -7,8 +7,9 @@ use super::{
 };
 use crate::model::{
     columns::{Columns, Outcome},
-    finding::{Cause, Conclusion, Verdict},
+    finding::{Cause, ClaimVerdict, Conclusion, Verdict},
 };
+use crate::profile::Claim;
 
 fn small() -> Load {
     Load { agents: 60, think_ms: 200.0, seconds: 20, ramp_s: 2.0, period_s: 7.0, ..Load::default() }
@@ -136,4 +137,57 @@ fn a_verdict_is_withheld_where_the_observer_was_the_bottleneck() {
     assert!(withheld.causes.is_empty() && withheld.missing[0].contains("held"), "{:?}", withheld.missing);
     columns.observer.added_p99_ns = 1_000_000;
     assert_eq!(verdict(&columns).result, Conclusion::Causes);
+}
+
+/// `docs/diagnose.schema.json` is what scripts rely on: it must take every verdict, and refuse one that lacks a field.
+#[test]
+fn verdicts_are_as_the_schema_says() {
+    let schema: serde_json::Value = serde_json::from_str(include_str!("../../docs/diagnose.schema.json")).unwrap();
+    let schema = jsonschema::validator_for(&schema).unwrap();
+    let plants = [Plant::Soft { from: 18.0, to: 34.0 }, Plant::Outage { from: 12, to: 14, probability: 0.9 }];
+    let (columns, _) = run(&small(), &plants, 5);
+    let claims = [claim("load", &["inflight"]), claim("json", &["malformed-json"])];
+    let found = diagnose(&columns, &claims, &Options::default(), &mut |_| ());
+    assert!(found.causes.len() > 1 && !found.rejected_candidates.is_empty(), "{found:#?}");
+    for verdict in [found, verdict(&Columns::default())] {
+        let mut json = serde_json::to_value(&verdict).unwrap();
+        let errors: Vec<String> = schema.iter_errors(&json).map(|error| error.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}");
+        json.as_object_mut().unwrap().remove("refused");
+        assert!(!schema.is_valid(&json), "a field that scripts rely on is missing");
+    }
+}
+
+fn claim(id: &str, hypotheses: &[&str]) -> Claim {
+    Claim {
+        id: id.to_owned(),
+        text: format!("it is {id}"),
+        hypotheses: hypotheses.iter().map(|id| (*id).to_owned()).collect(),
+        denies: false,
+        observable: true,
+        note: None,
+    }
+}
+
+#[test]
+fn claims_are_held_against_the_data() {
+    let (columns, _) = run(&small(), &[Plant::Inflight { limit: 24, offered: false }], 7);
+    let denied = Claim { denies: true, ..claim("denied", &["inflight"]) };
+    let hidden = Claim { observable: false, note: Some("no proxy sees it".to_owned()), ..claim("hidden", &[]) };
+    let claims = [
+        claim("load", &["malformed-json", "inflight"]),
+        denied,
+        claim("rate", &["request-rate"]),
+        claim("flagged at random", &["unresolved-variable"]),
+        claim("never seen", &["content-type-missing"]),
+        claim("instance", &["contrast:server:*"]),
+        hidden,
+    ];
+    let verdict = diagnose(&columns, &claims, &Options::default(), &mut |_| ());
+    let results: Vec<ClaimVerdict> = verdict.claims.iter().map(|claim| claim.result).collect();
+    use ClaimVerdict::{Contradicted, NotObservable, Supported};
+    let expected = [Supported, Contradicted, Contradicted, Contradicted, Contradicted, Contradicted, NotObservable];
+    assert_eq!(results, expected, "{:#?}", verdict.claims);
+    assert!(verdict.claims[3].why.contains("refused with it"), "{}", verdict.claims[3].why);
+    assert_eq!(verdict.claims[6].why, "no proxy sees it");
 }

@@ -16,6 +16,7 @@ mod correct_sessions;
 mod desync;
 mod diagnose;
 mod http1_oracle;
+mod hypotheses;
 mod inspector;
 mod jmeter;
 mod jmeter_trouble;
