@@ -11,6 +11,7 @@
 pub mod agent;
 pub mod api;
 pub mod causes;
+pub mod evaluate;
 pub mod random;
 pub mod request;
 pub mod scenario;

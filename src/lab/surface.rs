@@ -181,9 +181,8 @@ impl Surface {
         match (self, kind) {
             (Self::GenesysCloud, Kind::Read | Kind::Publish) => "scriptId",
             (Self::GenesysCloud, _) => "channelId",
-            (Self::Neutral, Kind::Read | Kind::Publish) => "itemId",
-            (Self::GraphqlTransportWs, Kind::Read | Kind::Publish) => "fileId",
-            _ => "documentId",
+            // Without a profile's knowledge.
+            _ => "id",
         }
     }
 

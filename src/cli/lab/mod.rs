@@ -1,6 +1,7 @@
 //! `lab`: a simulated API and a load in which causes are planted: what there is, one run in virtual time, and how well
 //! they are found.
 
+mod evaluate;
 mod list;
 pub(super) mod scenario;
 mod simulate;
@@ -22,6 +23,8 @@ enum What {
     List(list::Args),
     /// Makes one run in virtual time, and says what a capture of it would hold
     Simulate(Box<simulate::Args>),
+    /// Plants each cause many times on several loads, and says how often it was found
+    Evaluate(evaluate::Args),
 }
 
 /// Runs it.
@@ -30,5 +33,6 @@ pub(super) fn run(args: Args, _: &Globals) -> anyhow::Result<ExitCode> {
     match args.what {
         What::List(args) => list::run(&args, &mut out),
         What::Simulate(args) => simulate::run(&args, &mut out),
+        What::Evaluate(args) => evaluate::run(&args, &mut out),
     }
 }

@@ -7,12 +7,12 @@ use crate::{
     lab::{api::RefusedBy, request::Kind, scenario::MILLI, surface::Surface},
     model::{
         ExchangeId, FrameId,
-        columns::{AnsweredBy, Columns, Contrast, Flagged, NONE, Observer, Outcome, SocketSpan, UNKNOWN, Units},
+        columns::{AnsweredBy, Columns, Flagged, NONE, Observer, Outcome, SocketSpan, UNKNOWN, Units},
         flag::Subject,
     },
 };
 
-use super::recorder::{CONTRASTS, Recorder, SocketTrace, Unit};
+use super::recorder::{Recorder, SocketTrace, Unit};
 
 /// From the 101's arrival to the write that hands it on.
 const OPEN_WRITE_NS: i64 = 60_000;
@@ -68,7 +68,8 @@ pub(super) fn columns(mut recorder: Recorder, until_ns: i64, is_whole: bool) -> 
         rules.into_iter().map(|(rule, units)| Flagged { rule: rule.to_owned(), units }).collect()
     };
     let refused_by = recorder.units.iter().map(|unit| unit.refused_by).collect();
-    let contrasts = contrasts(&mut recorder);
+    let order: Vec<usize> = recorder.units.iter().map(|unit| unit.number).collect();
+    let contrasts = recorder.properties.into_contrasts(&order, &units.outcome);
     let columns = Columns {
         units,
         routes: recorder.routes,
@@ -97,7 +98,7 @@ fn spans(sockets: &[SocketTrace]) -> Vec<SocketSpan> {
 }
 
 /// Gives each unit the socket of its session that it belongs to, and how long that has been open: the one that was asked
-/// for last, unless it had been closed; then the session's next one.
+/// for last, unless it had been closed; then the session's next one, or else its last.
 fn sockets_of_units(recorder: &mut Recorder) -> Vec<i64> {
     let mut next: HashMap<usize, usize> = HashMap::new();
     let mut following = vec![None; recorder.sockets.len()];
@@ -114,7 +115,7 @@ fn sockets_of_units(recorder: &mut Recorder) -> Vec<i64> {
         let names_it = matches!(unit.kind, Kind::Metadata | Kind::Socket) || unit.is_message;
         unit.socket = match current {
             Some((number, socket)) if names_it || !is_over(socket, unit.offered_ns) => Some(number),
-            Some((number, _)) => following.get(number).copied().flatten(),
+            Some((number, _)) => following.get(number).copied().flatten().or(Some(number)),
             None => first.get(&unit.agent).copied(),
         };
         let opened = unit.socket.and_then(|number| recorder.sockets.get(number)).map(|socket| socket.opened_ns);
@@ -189,22 +190,4 @@ fn symptoms_of(unit: &Unit, surface: Surface) -> impl Iterator<Item = &'static s
     ]
     .into_iter()
     .flatten()
-}
-
-/// One for each that has at least two values.
-fn contrasts(recorder: &mut Recorder) -> Vec<Contrast> {
-    let mut contrasts = Vec::new();
-    for (number, name) in CONTRASTS.iter().enumerate() {
-        let values = recorder.values.get_mut(number).map(std::mem::take).unwrap_or_default();
-        if values.len() < 2 {
-            continue;
-        }
-        let hypothesis = match *name {
-            "contrast:path" => format!("contrast:path:{}", recorder.surface.parameter(Kind::Read)),
-            other => other.to_owned(),
-        };
-        let of = recorder.units.iter().map(|unit| unit.values.get(number).copied().unwrap_or(u16::MAX)).collect();
-        contrasts.push(Contrast { with_answer: hypothesis.starts_with("contrast:server:"), hypothesis, values, of });
-    }
-    contrasts
 }

@@ -5,6 +5,7 @@
 //! socket opens half a round trip later. That is modelled on purpose.
 
 mod columns;
+mod property;
 mod recorder;
 #[cfg(test)]
 mod tests;

@@ -11,6 +11,8 @@ use crate::{
     model::columns::{AnsweredBy, Columns, ConnectionSpan, NONE, Outcome, UNKNOWN},
 };
 
+use super::property::Properties;
+
 /// Something that can be refused, as the proxy saw it.
 #[derive(Clone, Debug)]
 pub(super) struct Unit {
@@ -31,8 +33,8 @@ pub(super) struct Unit {
     /// The socket of its session that it belongs to, in [`Recorder::sockets`].
     pub(super) socket: Option<usize>,
     pub(super) flags: Vec<&'static str>,
-    /// By [`CONTRASTS`], what it bears; `u16::MAX` where it does not apply.
-    pub(super) values: [u16; CONTRASTS.len()],
+    /// Its number in the order of recording, for [`Recorder::properties`].
+    pub(super) number: usize,
     pub(super) refused_by: Option<RefusedBy>,
 }
 
@@ -51,21 +53,6 @@ pub(super) struct SocketTrace {
     pub(super) ready_ns: i64,
 }
 
-/// What is contrasted: the header's name where it is one.
-pub(super) const CONTRASTS: [&str; 8] = [
-    "contrast:header:accept",
-    "contrast:header:accept-language",
-    "contrast:header:content-type",
-    "contrast:header:user-agent",
-    "contrast:header:x-tenant",
-    "contrast:client",
-    "contrast:path",
-    "contrast:server:x-served-by",
-];
-
-/// The value that stands for a header that is not there.
-const ABSENT_TEXT: &str = "(absent)";
-
 #[derive(Debug)]
 pub(super) struct Recorder {
     pub(super) surface: Surface,
@@ -73,7 +60,7 @@ pub(super) struct Recorder {
     pub(super) connections: Vec<ConnectionSpan>,
     pub(super) sockets: Vec<SocketTrace>,
     pub(super) routes: Vec<String>,
-    pub(super) values: [Vec<String>; CONTRASTS.len()],
+    pub(super) properties: Properties,
     route_numbers: HashMap<String, u32>,
     token_numbers: HashMap<String, u32>,
     socket_of_link: HashMap<usize, usize>,
@@ -88,7 +75,7 @@ impl Recorder {
             connections: Vec::new(),
             sockets: Vec::new(),
             routes: Vec::new(),
-            values: Default::default(),
+            properties: Properties::default(),
             route_numbers: HashMap::new(),
             token_numbers: HashMap::new(),
             socket_of_link: HashMap::new(),
@@ -151,7 +138,10 @@ impl Recorder {
             socket.token = token;
         }
         let route = self.route(request);
-        let values = self.values_of(request, who);
+        let number = self.units.len();
+        if !request.is_message {
+            self.properties.request(number, request, self.surface, who);
+        }
         self.units.push(Unit {
             kind: request.kind,
             is_message: request.is_message,
@@ -169,23 +159,18 @@ impl Recorder {
             body_bytes: request.body.len() as u32,
             socket,
             flags: request.flags.clone(),
-            values,
+            number,
             refused_by: None,
         });
-        Some(self.units.len() - 1)
+        Some(number)
     }
 
     /// An answer has come, first byte and last.
     pub(super) fn answered(&mut self, unit: usize, link: usize, decision: &Decision, first: i64, last: i64) {
-        let served_by = (decision.by == AnsweredBy::Api).then(|| decision.served_by());
-        let served_by = match served_by {
-            Some(name) if !self.surface.is_message(decision.kind) => self.value(CONTRASTS.len() - 1, &name),
-            _ => u16::MAX,
-        };
-        let Some(unit) = self.units.get_mut(unit) else { return };
-        if let Some(slot) = unit.values.last_mut() {
-            *slot = served_by;
+        if decision.by == AnsweredBy::Api && !self.surface.is_message(decision.kind) {
+            self.properties.put("contrast:server:x-served-by", unit, &decision.served_by());
         }
+        let Some(unit) = self.units.get_mut(unit) else { return };
         let is_answered = decision.status != 0;
         unit.answered_ns = if is_answered { first } else { UNKNOWN };
         unit.ended_ns = last;
@@ -260,44 +245,5 @@ impl Recorder {
         let number = self.token_numbers.len() as u32;
         self.token_numbers.insert(value.to_owned(), number);
         number
-    }
-
-    fn values_of(&mut self, request: &Request, who: &Who) -> [u16; CONTRASTS.len()] {
-        let mut values = [u16::MAX; CONTRASTS.len()];
-        if request.is_message {
-            return values;
-        }
-        for (number, slot) in values.iter_mut().enumerate() {
-            let name = CONTRASTS.get(number).copied().unwrap_or_default();
-            if let Some(header) = name.strip_prefix("contrast:header:") {
-                let value = request.header(header).unwrap_or(ABSENT_TEXT);
-                *slot = intern(self.values.get_mut(number), value);
-            } else if name == "contrast:client" {
-                let value = ["java", "python", "jdk"].get(who.client as usize).copied().unwrap_or("other");
-                *slot = intern(self.values.get_mut(number), value);
-            } else if name == "contrast:path" && request.kind == Kind::Read {
-                *slot = intern(self.values.get_mut(number), request.last_segment());
-            }
-        }
-        values
-    }
-
-    fn value(&mut self, contrast: usize, value: &str) -> u16 {
-        intern(self.values.get_mut(contrast), value)
-    }
-}
-
-/// Values beyond this many are none of a few.
-const MOST_VALUES: usize = 200;
-
-fn intern(values: Option<&mut Vec<String>>, value: &str) -> u16 {
-    let Some(values) = values else { return u16::MAX };
-    match values.iter().position(|known| known == value) {
-        Some(number) => number as u16,
-        None if values.len() < MOST_VALUES => {
-            values.push(value.to_owned());
-            (values.len() - 1) as u16
-        }
-        None => u16::MAX,
     }
 }

@@ -1,0 +1,176 @@
+//! How well causes are found: what is planted, on which load, and how an answer is judged. PURE: the answers themselves
+//! are brought by whoever composes lab and diagnosis. Nothing here may be shaped after what the diagnosis finds.
+
+mod loads;
+mod score;
+mod table;
+
+use crate::{
+    lab::{
+        api::RefusedBy,
+        causes::{CAUSES, CauseInfo, Plant},
+        random::Random,
+        scenario::Scenario,
+        world::{self, Run},
+    },
+    model::columns::Outcome,
+};
+
+pub use loads::LOADS;
+pub use score::{Score, Share, ThresholdScore, score};
+pub use table::Table;
+
+/// What is asked of a run.
+#[derive(Clone, Copy)]
+pub enum Question {
+    /// One cause is planted.
+    Single(&'static CauseInfo),
+    /// Two are.
+    Pair(&'static CauseInfo, &'static CauseInfo),
+    /// None is: refusals are random, or there was an outage.
+    Null(&'static CauseInfo),
+}
+
+/// Ids of pairs that are planted together: causes of clients, of load, of order and of places, mixed.
+const PAIRS: &[(&str, &str)] = &[
+    ("inflight-limit", "unresolved-variable"),
+    ("request-rate", "malformed-json"),
+    ("metadata-before-ready", "inflight-limit"),
+    ("metadata-before-open", "head-growth"),
+    ("outage", "accept-missing"),
+    ("bad-instance", "content-type"),
+    ("open-sockets", "wrong-date-type"),
+    ("shared-token", "charset"),
+    ("inflight-per-route", "metadata-too-late"),
+    ("bad-tenant", "duplicate-header"),
+    ("connection-rate", "bad-path-value"),
+    ("authorization-malformed", "empty-identifier"),
+];
+
+/// Ids of nulls, with how many of ten they are.
+const NULLS: &[(&str, u64)] = &[("random-refusals", 5), ("bursty-refusals", 3), ("outage", 2)];
+
+impl Question {
+    /// All causes that are none by intention.
+    pub fn singles() -> Vec<Self> {
+        let is_null = |info: &&CauseInfo| matches!(info.id, "random-refusals" | "bursty-refusals");
+        CAUSES.iter().copied().filter(|info| !is_null(info)).map(Self::Single).collect()
+    }
+
+    /// All pairs.
+    pub fn pairs() -> Vec<Self> {
+        PAIRS.iter().filter_map(|(first, second)| Some(Self::Pair(find(first)?, find(second)?))).collect()
+    }
+
+    /// The null of that number: half of them are independent, the others bursty or an outage.
+    pub fn null(number: u64) -> Option<Self> {
+        let mut place = number % 10;
+        for (id, count) in NULLS {
+            if place < *count {
+                return find(id).map(Self::Null);
+            }
+            place -= count;
+        }
+        None
+    }
+
+    /// What it is called in a table.
+    pub fn name(&self) -> String {
+        match self {
+            Self::Single(info) => info.id.to_owned(),
+            Self::Pair(first, second) => format!("{} + {}", first.id, second.id),
+            Self::Null(info) => format!("null: {}", info.id),
+        }
+    }
+
+    fn causes(&self) -> Vec<&'static CauseInfo> {
+        match self {
+            Self::Single(info) | Self::Null(info) => vec![info],
+            Self::Pair(first, second) => vec![first, second],
+        }
+    }
+}
+
+fn find(id: &str) -> Option<&'static CauseInfo> {
+    CAUSES.iter().copied().find(|info| info.id == id)
+}
+
+/// A run that was made to be diagnosed.
+pub struct Trial {
+    /// What is asked.
+    pub question: Question,
+    /// Which of [`LOADS`].
+    pub load: usize,
+    /// By which chance.
+    pub seed: u64,
+    /// What ran. The question's plants come first, then what is harmless.
+    pub scenario: Scenario,
+    /// What it gave.
+    pub run: Run,
+}
+
+/// How many refusals of each plant a run must have to be asked about.
+const ENOUGH: usize = 80;
+/// Beyond this share of refusals a limit is set too low to be a limit.
+const TOO_MANY: f64 = 0.4;
+
+impl Trial {
+    /// Makes the run: where nothing was planted it is made first, so that limits are put where that load reaches them.
+    /// Runs that give too few refusals are made longer, as a tester would.
+    pub fn new(question: Question, load: usize, seed: u64) -> Self {
+        let name: u64 =
+            question.name().bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
+        let mut random = Random::new(seed, name.wrapping_add(load as u64));
+        let mut scenario = loads::scenario(load, seed, &mut random);
+        for info in question.causes() {
+            (info.prepare)(&mut scenario);
+        }
+        loads::harmless(&mut scenario, &question.causes(), &mut random);
+        let noise = std::mem::take(&mut scenario.plants);
+        let calm = world::run(&scenario);
+        let mut plants: Vec<Plant> = question.causes().into_iter().map(Plant::new).collect();
+        for plant in &mut plants {
+            plant.set_typical(&calm.counts, &mut random);
+        }
+        let asked = plants.len();
+        scenario.plants = plants.into_iter().chain(noise).collect();
+        let mut run = world::run(&scenario);
+        for _ in 0..6 {
+            let counts: Vec<usize> = (0..asked).map(|plant| refused_by(&run, plant)).collect();
+            let all = run.columns.units.len().max(1) as f64;
+            let mut changed = false;
+            for (plant, count) in scenario.plants.iter_mut().zip(&counts) {
+                let has_limit = plant.info.parameters.iter().any(|parameter| parameter.name == "limit");
+                if has_limit && *count as f64 > TOO_MANY * all {
+                    plant.set("limit", (plant.number("limit") * 1.15).ceil());
+                    changed = true;
+                } else if has_limit && *count < ENOUGH / 2 && plant.number("limit") > 1.0 {
+                    plant.set("limit", (plant.number("limit") * 0.92).floor());
+                    changed = true;
+                }
+            }
+            if !changed && counts.iter().any(|count| *count < ENOUGH) && scenario.duration_ns < LONGEST_NS {
+                scenario.duration_ns = scenario.duration_ns * 8 / 5;
+                changed = true;
+            }
+            if !changed {
+                break;
+            }
+            run = world::run(&scenario);
+        }
+        Self { question, load, seed, scenario, run }
+    }
+}
+
+/// No run is made longer than this.
+const LONGEST_NS: i64 = 160_000_000_000;
+
+/// How many units that plant refused.
+fn refused_by(run: &Run, plant: usize) -> usize {
+    run.refused_by.iter().filter(|by| **by == Some(RefusedBy::Plant(plant))).count()
+}
+
+/// How many units were refused.
+fn refused(run: &Run) -> usize {
+    run.columns.units.outcome.iter().filter(|outcome| **outcome == Outcome::Refused).count()
+}
