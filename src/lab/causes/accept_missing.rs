@@ -19,8 +19,8 @@ pub(super) const INFO: CauseInfo = CauseInfo {
             if request.is_message {
                 return false;
             }
+            // The rule that sees it is off by default, since JMeter never sends the field: the field itself remains.
             request.drop_header("accept");
-            request.flag("accept-missing");
             true
         };
         let is_bad = |request: &Request| !request.is_message && request.header("accept").is_none();

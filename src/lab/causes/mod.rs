@@ -39,6 +39,8 @@ mod random_refusals;
 mod refresh_stampede;
 mod request_rate;
 mod retry_amplification;
+#[cfg(test)]
+mod rules_tests;
 mod schema;
 mod shared_token;
 mod socket_eviction;

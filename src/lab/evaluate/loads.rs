@@ -21,11 +21,12 @@ pub(super) fn scenario(load: usize, seed: u64, random: &mut Random) -> Scenario 
     let surface = match seed % 4 {
         0 | 2 => Surface::GenesysCloud,
         1 => Surface::Neutral,
-        _ => [Surface::Neutral, Surface::GraphqlTransportWs][random.below(2)],
+        _ if random.share(0.5) => Surface::Neutral,
+        _ => Surface::GraphqlTransportWs,
     };
     let agents = |mean: f64, random: &mut Random| (mean * random.between(0.8, 1.25)) as u32;
     let think = |mean: f64, random: &mut Random| (mean * random.between(0.8, 1.25)) as i64 * MILLI;
-    let base_refused = [0.0, 0.001, 0.004][random.below(3)];
+    let base_refused = [0.0, 0.001, 0.004].get(random.below(3)).copied().unwrap_or(0.0);
     let base = Scenario {
         surface,
         seed,
