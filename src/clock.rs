@@ -34,9 +34,15 @@ impl Clock {
     /// Puts an instant that the kernel stamped on its real-time clock (time since 1970) onto this clock, by its distance
     /// from now on that same clock. An upper bound of the arrival; never later than now, never before zero.
     pub fn arrival(&self, stamped: Duration) -> Timestamp {
+        self.now_and_arrival(stamped).1
+    }
+
+    /// Now, and the same.
+    pub fn now_and_arrival(&self, stamped: Duration) -> (Timestamp, Timestamp) {
         // The real-time clock is read first: whatever comes between the two readings makes the result later, not earlier.
         let ago = since_epoch().saturating_sub(stamped);
-        Timestamp(self.now().0.saturating_sub(nanos(ago)))
+        let now = self.now();
+        (now, Timestamp(now.0.saturating_sub(nanos(ago))))
     }
 
     /// By how many nanoseconds the wall clock runs ahead of (or, negative, behind) the anchor: not zero where it was

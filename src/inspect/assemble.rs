@@ -360,7 +360,8 @@ impl Fold<'_, '_> {
         open.response.release(&mut self.shared.held);
         let extent = Extent { first: open.first, last: self.position };
         let redactor = &mut self.shared.redactor;
-        let row = rows::exchange(&open.exchange, open.seat.session, &self.parts.view, redactor, extent);
+        let server = self.parts.server.as_deref();
+        let row = rows::exchange(&open.exchange, open.seat.session, server, redactor, extent);
         (self.out)(Output::Row(Row::Exchange(Box::new(row))));
     }
 }

@@ -37,6 +37,9 @@ pub(super) struct Conn {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Parts {
     pub(super) view: Connection,
+    /// The server's address as text, made once and not for each exchange.
+    #[serde(skip)]
+    pub(super) server: Option<String>,
     /// Where its host is known before any request.
     pub(super) named: Option<Named>,
     pub(super) stage: Stage,
@@ -114,6 +117,7 @@ impl Conn {
         let named = Named::of_mode(&opened.mode);
         let parts = Parts {
             view,
+            server: None,
             named,
             stage: Stage::Http,
             open: Vec::new(),
@@ -184,6 +188,7 @@ impl Fold<'_, '_> {
     fn dialed(&mut self, dialed: &Dialed) {
         self.blame(dialed.error.as_deref());
         self.parts.view.dialed = Some(dialed.clone());
+        self.parts.server = rows::server(&self.parts.view);
     }
 
     fn tls(&mut self, tls: &Tls) {

@@ -11,7 +11,6 @@
 mod assemble;
 mod authority;
 mod connection;
-mod hash;
 mod messages;
 mod rows;
 mod sessions;
@@ -24,6 +23,7 @@ use crate::{
     model::{
         ConnectionId, SessionId, Timestamp,
         flag::Flag,
+        hash::QuickMap,
         observation::{Observation, What},
         rows::{Extent, FlagRow, Position, Row},
         trace::{Fact, TraceEvent},
@@ -33,7 +33,6 @@ use crate::{
 };
 
 use connection::Conn;
-use hash::QuickMap;
 use sessions::{Places, Sessions};
 
 pub use state::RestoreError;
@@ -183,7 +182,7 @@ impl Inspector {
             connections.map(|parts| Row::Connection(rows::connection(&parts.view, parts.extent))).collect();
         for (parts, open) in exchanges {
             let extent = Extent { first: open.first, last: parts.extent.last };
-            let row = rows::exchange(&open.exchange, open.seat.session, &parts.view, &mut redactor, extent);
+            let row = rows::exchange(&open.exchange, open.seat.session, parts.server.as_deref(), &mut redactor, extent);
             all.push(Row::Exchange(Box::new(row)));
         }
         let sessions = self.shared.sessions.all();

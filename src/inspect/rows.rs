@@ -64,7 +64,7 @@ pub(super) fn connection(view: &Connection, extent: Extent) -> ConnectionRow {
 pub(super) fn exchange(
     exchange: &Exchange,
     session: Option<SessionId>,
-    connection: &Connection,
+    server: Option<&str>,
     redactor: &mut Redactor,
     extent: Extent,
 ) -> ExchangeRow {
@@ -79,7 +79,7 @@ pub(super) fn exchange(
         id: exchange.id,
         connection: exchange.connection,
         session,
-        server: server(connection),
+        server: server.map(str::to_owned),
         index: exchange.index,
         method: lossy(request.method()),
         target,
@@ -164,7 +164,8 @@ pub(super) fn within(raw: &[u8], whole: ByteRange, part: ByteRange) -> &[u8] {
     raw.get(at(part.start)..at(part.end)).unwrap_or_default()
 }
 
-fn server(view: &Connection) -> Option<String> {
+/// The address of the server that it leads to.
+pub(super) fn server(view: &Connection) -> Option<String> {
     let dialed = view.dialed.as_ref().filter(|dialed| dialed.error.is_none())?;
     dialed.address.map(|address| address.to_string())
 }

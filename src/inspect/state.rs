@@ -4,14 +4,14 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    model::{Timestamp, rows::Position},
+    model::{Timestamp, hash::QuickMap, rows::Position},
     redact::{self, Redactor},
 };
 
 use super::{
     Inspector, Options, Shared,
     connection::Conn,
-    hash::QuickMap,
+    rows,
     sessions::{Places, Sessions},
 };
 
@@ -86,7 +86,10 @@ impl Inspector {
     /// Where `state` is none that [`Self::save`] made.
     pub fn restore(options: Options, state: serde_json::Value) -> Result<Self, RestoreError> {
         let restored: Restored = serde_json::from_value(state)?;
-        let connections = restored.connections.into_iter().map(|conn| (conn.parts.view.id.0, Box::new(conn)));
+        let connections = restored.connections.into_iter().map(|mut conn| {
+            conn.parts.server = rows::server(&conn.parts.view);
+            (conn.parts.view.id.0, Box::new(conn))
+        });
         let mut redactor = Redactor::with_options(options.redaction_key, &options.secrets);
         for Learnt { kind, base64 } in &restored.secrets {
             if let Ok(value) = STANDARD.decode(base64) {

@@ -19,7 +19,7 @@ pub struct Exchange {
     pub connection: ConnectionId,
     /// Which of its connection's exchanges, from 1.
     pub index: u32,
-    /// What it would be called in a URL.
+    /// What it would be called in a URL; `ws` or `wss` if it asks to become a WebSocket.
     pub scheme: Scheme,
     /// What it was sent to: CONNECT's authority, the reverse mode's server, or the absolute target's: `api.test:443`.
     pub authority: String,
@@ -62,7 +62,7 @@ impl Exchange {
 
     /// Whether the request asked to become a WebSocket.
     pub fn asked_for_websocket(&self) -> bool {
-        self.request.asks_for_websocket()
+        matches!(self.scheme, Scheme::Ws | Scheme::Wss)
     }
 
     /// The target's path without query, as written; an absolute target's path is what follows its authority.
@@ -80,6 +80,10 @@ impl Exchange {
 
 /// The part of a request target that names the resource: all of it, unless it is in absolute form.
 pub fn origin_form(target: &[u8]) -> &[u8] {
+    // What nearly all are: no scheme begins so.
+    if target.first() == Some(&b'/') {
+        return target;
+    }
     let Some(scheme_end) = target.windows(3).position(|three| three == b"://") else { return target };
     let scheme = target.get(..scheme_end).unwrap_or_default();
     if scheme.is_empty() || !scheme.iter().all(u8::is_ascii_alphanumeric) {

@@ -11,6 +11,7 @@ pub mod connection;
 pub mod exchange;
 pub mod finding;
 pub mod flag;
+pub mod hash;
 pub mod headers;
 pub mod http;
 pub mod id;

@@ -179,9 +179,10 @@ impl Leg {
             }
             match socket::receive(&self.tcp, buffer) {
                 Ok((read, stamped)) => {
-                    let now = clock.now();
-                    let arrived = stamped.map(|stamped| clock.arrival(stamped).min(now));
-                    self.stamp = Stamp { arrived, read: now };
+                    self.stamp = match stamped.map(|stamped| clock.now_and_arrival(stamped)) {
+                        Some((read, arrived)) => Stamp { arrived: Some(arrived), read },
+                        None => Stamp { arrived: None, read: clock.now() },
+                    };
                     return Poll::Ready(Ok(read));
                 }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}

@@ -1,7 +1,6 @@
 //! Rows in the order of their ids, from the tables and from what is in none yet, with what other tables know of them.
 
 use std::{
-    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     ops::ControlFlow,
 };
@@ -20,7 +19,7 @@ use super::{
     filter::Filter,
     judge::Judge,
     secrets,
-    source::{Kind, Ordered, Shelf},
+    source::{Kind, Ordered, Shelf, in_memory},
     text,
 };
 
@@ -251,8 +250,8 @@ impl Lister<'_> {
     ) -> Result<(), Error> {
         let Shelf { dir, rows, .. } = self.shelf;
         let wanted = self.about.and_then(T::column);
-        let rest = rows.recent.iter().flat_map(|rows| T::of(rows)).chain(T::of(&rows.open));
-        let mut late: Vec<Cow<'_, T>> = rest.map(Cow::Borrowed).collect();
+        let mut late: Vec<T> = Vec::new();
+        in_memory(rows, &mut |row| late.push(row))?;
         if rows.tables.len() > 1 {
             let mut highest = 0;
             for segment in &rows.tables {
@@ -260,7 +259,7 @@ impl Lister<'_> {
                 tables::read_each::<T>(dir, *segment, wanted.as_ref(), &mut |row| {
                     highest = highest.max(row.order());
                     if row.order() < before {
-                        late.push(Cow::Owned(row));
+                        late.push(row);
                     }
                 })?;
             }
@@ -275,7 +274,7 @@ impl Lister<'_> {
             for row in rows.into_iter().filter(|row| row.order() >= before) {
                 highest = row.order();
                 while let Some(earlier) = late.next_if(|late| late.order() < row.order()) {
-                    if each(earlier.into_owned())?.is_break() {
+                    if each(earlier)?.is_break() {
                         return Ok(());
                     }
                 }
@@ -285,7 +284,7 @@ impl Lister<'_> {
             }
         }
         for row in late {
-            if each(row.into_owned())?.is_break() {
+            if each(row)?.is_break() {
                 return Ok(());
             }
         }
@@ -298,8 +297,7 @@ pub(super) fn in_any_order<T: Ordered>(shelf: Shelf<'_>, each: &mut dyn FnMut(&T
     for segment in &shelf.rows.tables {
         tables::read_each::<T>(shelf.dir, *segment, None, &mut |row| each(&row))?;
     }
-    shelf.rows.recent.iter().flat_map(|rows| T::of(rows)).chain(T::of(&shelf.rows.open)).for_each(each);
-    Ok(())
+    in_memory(shelf.rows, &mut |row| each(&row))
 }
 
 /// What the tables of sessions and flags say of other rows.

@@ -42,9 +42,22 @@ pub fn show(shelf: Shelf<'_>, id: Subject, secrets: Secrets) -> Result<Row, Erro
 }
 
 fn find<T: Ordered>(shelf: Shelf<'_>, id: Subject, number: u64) -> Result<T, Error> {
-    let in_memory = || shelf.rows.recent.iter().map(AsRef::as_ref).chain([&shelf.rows.open]).flat_map(T::of);
-    if let Some(row) = in_memory().find(|row| row.order() == number) {
-        return Ok(row.clone());
+    let mut found = None;
+    // Where it is not there: what is?
+    let mut range = None;
+    let mut look = |row: &T| {
+        let order = row.order();
+        let (first, last) = range.unwrap_or((order, order));
+        range = Some((first.min(order), last.max(order)));
+    };
+    source::in_memory::<T>(shelf.rows, &mut |row| {
+        look(&row);
+        if row.order() == number {
+            found.get_or_insert(row);
+        }
+    })?;
+    if let Some(found) = found {
+        return Ok(found);
     }
     let wanted = tables::Filter::id(number);
     for segment in shelf.rows.tables.iter().rev() {
@@ -52,14 +65,6 @@ fn find<T: Ordered>(shelf: Shelf<'_>, id: Subject, number: u64) -> Result<T, Err
             return Ok(row);
         }
     }
-    // It is not there: what is?
-    let mut range = None;
-    let mut look = |row: &T| {
-        let order = row.order();
-        let (first, last) = range.unwrap_or((order, order));
-        range = Some((first.min(order), last.max(order)));
-    };
-    in_memory().for_each(&mut look);
     for segment in &shelf.rows.tables {
         tables::read_each::<T>(shelf.dir, *segment, None, &mut |row| look(&row))?;
     }

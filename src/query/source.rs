@@ -11,10 +11,13 @@ use crate::{
     },
     record::Snapshot,
     redact::Redactor,
-    store::{CaptureDir, Rows, tables},
+    store::{
+        CaptureDir, PackedRows, Rows,
+        tables::{self, Packed},
+    },
 };
 
-use super::filter::RowRef;
+use super::{Error, filter::RowRef};
 
 /// The kinds of rows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -89,6 +92,8 @@ pub(super) trait Ordered: tables::Table + Clone {
     fn order(&self) -> u64;
     /// Those of a set of rows.
     fn of(rows: &Rows) -> &[Self];
+    /// The same of rows that are columns.
+    fn packed(rows: &PackedRows) -> &Packed<Self>;
     /// As any row.
     fn into_row(self) -> Row;
     /// The same, borrowed.
@@ -103,6 +108,9 @@ macro_rules! ordered {
                 $order
             }
             fn of(rows: &Rows) -> &[Self] {
+                &rows.$field
+            }
+            fn packed(rows: &PackedRows) -> &Packed<Self> {
                 &rows.$field
             }
             fn into_row(self) -> Row {
@@ -120,6 +128,15 @@ ordered!(ExchangeRow, exchanges, Exchange, |row| row.id.0, |row| Row::Exchange(B
 ordered!(FrameRow, frames, Frame, |row| row.id.0, Row::Frame);
 ordered!(SessionRow, sessions, Session, |row| row.id.0, Row::Session);
 ordered!(FlagRow, flags, Flag, |row| row.at_ns.0, Row::Flag);
+
+/// Hands out the rows that are in no table.
+pub(super) fn in_memory<T: Ordered>(rows: &Snapshot, each: &mut dyn FnMut(T)) -> Result<(), Error> {
+    for recent in &rows.recent {
+        T::packed(recent).each(each)?;
+    }
+    T::of(&rows.open).iter().cloned().for_each(each);
+    Ok(())
+}
 
 /// What can be asked for by id.
 pub(super) fn kind_of(id: Subject) -> Kind {

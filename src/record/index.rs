@@ -1,5 +1,5 @@
-//! What a running recorder knows beyond its tables: the shared end of the indexer. Readers never touch the fold: they ask
-//! the indexer's thread, which answers between two records; rows that are final lie in shared blocks.
+//! What a running recorder knows beyond its tables: the shared end of the indexer. Readers never touch the fold or its
+//! rows: they ask the indexer's thread, which answers between two records.
 
 use std::sync::{
     Arc, Mutex, MutexGuard, PoisonError,
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     clock::Clock,
     model::{Timestamp, rows::Position},
-    store::Rows,
+    store::{PackedRows, Rows},
 };
 
 use super::{
@@ -21,9 +21,6 @@ use super::{
     queue::{Queue, QueueState},
     summary::{RouteTotal, Totals},
 };
-
-/// Rows of a block that is still added to; a reader's snapshot may hold it, then the next one is begun.
-const BLOCK: usize = 4096;
 
 /// The rows and counts of a running capture.
 pub struct Index {
@@ -41,7 +38,6 @@ pub struct Index {
 struct State {
     tables: Vec<u64>,
     without_tables: Vec<u64>,
-    recent: Vec<Arc<Rows>>,
     totals: Totals,
     upto: Position,
     failure: Option<Failure>,
@@ -61,7 +57,7 @@ pub struct Snapshot {
     /// The segments whose tables hold what was final by their end, ascending.
     pub tables: Vec<u64>,
     /// Final rows that are in no table yet, in the order in which they became final.
-    pub recent: Vec<Arc<Rows>>,
+    pub recent: Vec<Arc<PackedRows>>,
     /// What is not final, as it stands.
     pub open: Rows,
     /// The last record that these rows include.
@@ -118,7 +114,7 @@ impl Index {
     /// not to be called from an async task.
     pub fn snapshot(&self) -> Snapshot {
         // A dropped answer means that the indexer has ended: nothing is open then, and what it left stands in the state.
-        self.ask(Ask::Snapshot).unwrap_or_else(|| self.closed_snapshot(Rows::default()))
+        self.ask(Ask::Snapshot).unwrap_or_else(|| self.with_rows(PackedRows::default(), Rows::default()))
     }
 
     /// The figures per route, most frequent first; empty once the recorder has stopped (they are in its summary). Waits
@@ -160,37 +156,21 @@ impl Index {
         self.asked.load(Relaxed) && self.asked.swap(false, Relaxed)
     }
 
-    pub(super) fn closed_snapshot(&self, open: Rows) -> Snapshot {
+    /// What is known, with the rows that are in no table.
+    pub(super) fn with_rows(&self, recent: PackedRows, open: Rows) -> Snapshot {
         let state = self.lock();
-        Snapshot { tables: state.tables.clone(), recent: state.recent.clone(), open, upto: state.upto }
+        let recent = if recent.is_empty() { Vec::new() } else { vec![Arc::new(recent)] };
+        Snapshot { tables: state.tables.clone(), recent, open, upto: state.upto }
     }
 
-    /// Adds rows that became final, and how far the fold is.
-    pub(super) fn add(&self, rows: &mut Rows, totals: &Totals, upto: Position) {
+    /// Notes the counts, and how far the fold is.
+    pub(super) fn publish(&self, totals: &Totals, upto: Position) {
         let mut state = self.lock();
         state.totals.clone_from(totals);
         state.upto = upto;
-        if count(rows) == 0 {
-            return;
-        }
-        match state.recent.last_mut().and_then(Arc::get_mut) {
-            Some(block) if count(block) < BLOCK => append(block, rows),
-            _ => state.recent.push(Arc::new(std::mem::take(rows))),
-        }
     }
 
-    /// Takes the recent rows, to be written to a segment's tables; [`Index::sealed`] must follow. Nobody sees the time
-    /// between, since it is the caller, the indexer's thread, that answers who asks.
-    pub(super) fn take_recent(&self) -> Rows {
-        let blocks = std::mem::take(&mut self.lock().recent);
-        let mut all = Rows::default();
-        for block in blocks {
-            append(&mut all, &mut Arc::unwrap_or_clone(block));
-        }
-        all
-    }
-
-    /// The recent rows are in the tables of `segment` now, or could not be written.
+    /// The rows of `segment` are in its tables now, or could not be written.
     pub(super) fn sealed(&self, segment: u64, written: bool) {
         let mut state = self.lock();
         if written {
@@ -234,17 +214,4 @@ impl Index {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
-}
-
-fn count(rows: &Rows) -> usize {
-    rows.connections.len() + rows.exchanges.len() + rows.frames.len() + rows.sessions.len() + rows.flags.len()
-}
-
-/// Moves all of `rows` to the end of `block`.
-pub(super) fn append(block: &mut Rows, rows: &mut Rows) {
-    block.connections.append(&mut rows.connections);
-    block.exchanges.append(&mut rows.exchanges);
-    block.frames.append(&mut rows.frames);
-    block.sessions.append(&mut rows.sessions);
-    block.flags.append(&mut rows.flags);
 }

@@ -115,7 +115,7 @@ impl Indexer {
             // Who asked may have gone.
             match ask {
                 Ask::Snapshot(reply) => {
-                    let _ = reply.send(self.index.closed_snapshot(self.work.open_rows()));
+                    let _ = reply.send(self.work.snapshot(&self.index));
                 }
                 Ask::Routes(reply) => {
                     let _ = reply.send(self.work.routes());

@@ -1,7 +1,5 @@
 //! The work of the indexer over what is on disk: for good ([`reindex`]), or for one reader's eyes ([`index_tail`]).
 
-use std::sync::Arc;
-
 use crate::{
     model::rows::Position,
     store::{
@@ -88,7 +86,7 @@ pub fn index_tail(dir: &CaptureDir, inspection: &Inspection) -> Result<Snapshot,
     let (segment, fold) = oldest(dir, inspection)?;
     let work = Work::offline(fold, segment, Sealing::memory(dir.clone(), indexed));
     let read = read_all(dir, segment, work, &mut |_| {})?;
-    let recent = vec![Arc::new(read.work.into_rows())];
+    let recent = read.work.into_rows();
     Ok(Snapshot { tables, recent, upto: read.upto, ..Snapshot::default() })
 }
 

@@ -1,19 +1,19 @@
 //! What happens when a segment has been indexed to its end: its tables, its entry in the catalogue; then retention. What
 //! is written is derived: what cannot be written is reported, and `reindex` makes it later.
 
-use std::fs;
+use std::{fs, sync::Arc};
 
 use crate::{
     clock,
     model::{ConnectionId, Timestamp, trace::Fact},
     store::{
-        CaptureDir, Error, Rows,
+        CaptureDir, Error, PackedRows,
         catalogue::{self, Catalogue, SegmentEntry},
         retention, tables,
     },
 };
 
-use super::{fold::Fold, index::append, indexed::Indexed, summary::Totals, tap::Tap, trail::Trail};
+use super::{fold::Fold, indexed::Indexed, summary::Totals, tap::Tap, trail::Trail};
 
 pub(super) struct Sealing {
     dir: CaptureDir,
@@ -26,7 +26,7 @@ enum To {
     /// Tables and catalogue.
     Disk { catalogue: Option<Catalogue>, indexed: Indexed, retention: Option<Box<Retention>> },
     /// Nowhere but here; rows that are in tables already are dropped.
-    Memory { rows: Rows, indexed: Indexed },
+    Memory { rows: Vec<Arc<PackedRows>>, indexed: Indexed },
 }
 
 /// What a running recorder needs for dropping oldest segments.
@@ -38,10 +38,10 @@ pub(super) struct Retention {
 }
 
 /// What is known of a segment at its end.
-pub(super) struct Ended {
+pub(super) struct Ended<'r> {
     pub(super) segment: u64,
     /// Its rows.
-    pub(super) rows: Rows,
+    pub(super) rows: &'r mut PackedRows,
     /// Event time after its first and after its last record.
     pub(super) span: Option<(Timestamp, Timestamp)>,
 }
@@ -56,22 +56,22 @@ impl Sealing {
 
     /// For readers, which write nothing: keeps the rows of the segments that have no tables.
     pub(super) fn memory(dir: CaptureDir, indexed: Indexed) -> Self {
-        Self { dir, to: To::Memory { rows: Rows::default(), indexed }, finished: 0 }
+        Self { dir, to: To::Memory { rows: Vec::new(), indexed }, finished: 0 }
     }
 
     /// Takes a segment's rows. `false`: they have no tables.
-    pub(super) fn end_segment(&mut self, mut ended: Ended, fold: &Fold) -> bool {
+    pub(super) fn end_segment(&mut self, ended: Ended<'_>, fold: &Fold) -> bool {
         self.finished = ended.segment;
         let (catalogue, indexed) = match &mut self.to {
             To::Disk { catalogue, indexed, .. } => (catalogue, indexed),
             To::Memory { rows, indexed } => {
-                if !indexed.has(ended.segment) {
-                    append(rows, &mut ended.rows);
+                if !indexed.has(ended.segment) && !ended.rows.is_empty() {
+                    rows.push(Arc::new(std::mem::take(ended.rows)));
                 }
                 return false;
             }
         };
-        let written = tables::write_tables(&self.dir, ended.segment, &ended.rows);
+        let written = tables::write_packed(&self.dir, ended.segment, ended.rows);
         if let Err(error) = &written {
             tracing::error!("segment {} has no tables (hint: `firstframe reindex` later): {error}", ended.segment);
             // Half of them would be taken for all.
@@ -135,10 +135,10 @@ impl Sealing {
     }
 
     /// What was collected in memory.
-    pub(super) fn into_rows(self) -> Rows {
+    pub(super) fn into_rows(self) -> Vec<Arc<PackedRows>> {
         match self.to {
             To::Memory { rows, .. } => rows,
-            To::Disk { .. } => Rows::default(),
+            To::Disk { .. } => Vec::new(),
         }
     }
 }
@@ -147,11 +147,11 @@ fn going_on(error: &Error) {
     tracing::warn!("going on without a catalogue, reading is slower: {error}");
 }
 
-fn enter(catalogue: &Catalogue, dir: &CaptureDir, ended: &Ended, fold: &Fold) -> Result<(), Error> {
+fn enter(catalogue: &Catalogue, dir: &CaptureDir, ended: &Ended<'_>, fold: &Fold) -> Result<(), Error> {
     let Ended { segment, rows, span } = ended;
     let bytes = fs::metadata(dir.segment_path(*segment)).map_or(0, |metadata| metadata.len());
     let entry = SegmentEntry::of(*segment, bytes, span.map(|span| span.0), span.map(|span| span.1), rows);
-    catalogue.put_segment(&entry, &rows.connections)?;
+    catalogue.put_segment(&entry, &rows.extents)?;
     catalogue.put_totals(&totals(fold.tally.totals()))
 }
 

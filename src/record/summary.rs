@@ -314,12 +314,12 @@ impl Tally {
 
     fn flag(&mut self, flag: &FlagRow) {
         self.totals.flags += 1;
-        let rule = self.totals.rules.entry(flag.rule.clone()).or_insert_with(|| RuleTotal {
-            severity: flag.severity.clone(),
-            count: 0,
-            first: flag.subject.clone(),
-            message: flag.message.clone(),
-        });
+        if !self.totals.rules.contains_key(&flag.rule) {
+            let (severity, first) = (flag.severity.clone(), flag.subject.clone());
+            let total = RuleTotal { severity, count: 0, first, message: flag.message.clone() };
+            self.totals.rules.insert(flag.rule.clone(), total);
+        }
+        let Some(rule) = self.totals.rules.get_mut(&flag.rule) else { return };
         rule.count += 1;
         let rank = |severity: &str| match severity {
             "error" => 2,
@@ -335,13 +335,23 @@ impl Tally {
 /// A path without its query and with its ids collapsed by their shape, so that one route is one line.
 pub fn template(path: &str) -> String {
     let path = path.split(['?', '#']).next().unwrap_or_default();
-    let parts = path.split('/').map(|part| if is_id(part) { "{id}" } else { part });
-    parts.collect::<Vec<_>>().join("/")
+    let mut all = String::with_capacity(path.len());
+    for (at, part) in path.split('/').enumerate() {
+        if at > 0 {
+            all.push('/');
+        }
+        all.push_str(if is_id(part) { "{id}" } else { part });
+    }
+    all
 }
 
 /// Numbers, UUIDs, long hexadecimals, fingerprints, and anything long that mixes digits into letters.
 fn is_id(part: &str) -> bool {
     let digits = part.bytes().filter(u8::is_ascii_digit).count();
+    // All that follows takes digits, or a colon.
+    if digits == 0 && !part.contains(':') {
+        return false;
+    }
     let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b'%' | b':' | b'=');
     let plain = part.bytes().all(word);
     let hex = part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');

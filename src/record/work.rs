@@ -9,13 +9,13 @@ use crate::{
         rows::{Position, Row},
         trace::TraceEvent,
     },
-    store::Rows,
+    store::PackedRows,
 };
 
 use super::{
     Error, Inspection,
-    fold::{self, Fold},
-    index::{Index, append},
+    fold::Fold,
+    index::{Index, Snapshot},
     live::Kinds,
     sealing::{Ended, Sealing},
     summary::{RouteTotal, Tally},
@@ -28,8 +28,8 @@ pub(super) struct Work {
     sealing: Sealing,
     /// Where rows are shown, while a recorder runs.
     index: Option<Arc<Index>>,
-    /// Final rows that were not published yet.
-    rows: Rows,
+    /// Final rows of that segment.
+    rows: PackedRows,
     scratch: Vec<Row>,
     /// Event time after the first and after the last record of this segment.
     span: Option<(Timestamp, Timestamp)>,
@@ -53,7 +53,7 @@ impl Work {
             segment,
             sealing,
             index: None,
-            rows: Rows::default(),
+            rows: PackedRows::default(),
             scratch: Vec::new(),
             span: None,
             without_tables: None,
@@ -94,16 +94,17 @@ impl Work {
         self.sealing.close();
     }
 
-    /// Shows what became final.
+    /// Tells how far the fold is, and what it adds up to.
     pub(super) fn publish(&mut self, upto: Position) {
         self.fold.mark();
         if let Some(index) = &self.index {
-            index.add(&mut self.rows, self.fold.tally.totals(), upto);
+            index.publish(self.fold.tally.totals(), upto);
         }
     }
 
-    pub(super) fn open_rows(&self) -> Rows {
-        self.fold.open_rows()
+    /// The rows that are in no table, for who asked.
+    pub(super) fn snapshot(&self, index: &Index) -> Snapshot {
+        index.with_rows(self.rows.clone(), self.fold.open_rows())
     }
 
     pub(super) fn routes(&self) -> Vec<RouteTotal> {
@@ -121,7 +122,7 @@ impl Work {
     }
 
     /// What was collected in memory.
-    pub(super) fn into_rows(self) -> Rows {
+    pub(super) fn into_rows(self) -> Vec<Arc<PackedRows>> {
         self.sealing.into_rows()
     }
 
@@ -143,16 +144,15 @@ impl Work {
                 // Tables hold no text, and neither does memory for longer than it takes to show it.
                 frame.text = None;
             }
-            fold::add(&mut self.rows, row);
+            self.rows.add(&row);
         }
     }
 
     fn end_segment(&mut self) {
         self.fold.mark();
-        let mut rows = self.index.as_ref().map(|index| index.take_recent()).unwrap_or_default();
-        append(&mut rows, &mut self.rows);
-        let ended = Ended { segment: self.segment, rows, span: self.span.take() };
+        let ended = Ended { segment: self.segment, rows: &mut self.rows, span: self.span.take() };
         let written = self.sealing.end_segment(ended, &self.fold);
+        self.rows.clear();
         if !written {
             self.without_tables.get_or_insert(self.segment);
         }

@@ -8,7 +8,7 @@ mod further;
 mod places;
 mod seen;
 
-use std::{borrow::Cow, fmt::Write as _};
+use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -150,9 +150,9 @@ impl Redactor {
         for (name, value) in head.headers() {
             let plain = matches!(self.places.header(name), Place::Plain) && !self.seen.any_in(value);
             headers.push_with(
-                |text| text.push_str(&String::from_utf8_lossy(name)),
+                |text| push_lossy(text, name),
                 |text| match plain {
-                    true => text.push_str(&String::from_utf8_lossy(value)),
+                    true => push_lossy(text, value),
                     false => text.push_str(&self.header(name, value)),
                 },
             );
@@ -199,13 +199,13 @@ impl Redactor {
         let mut shown = String::with_capacity(bytes.len());
         let mut done = 0;
         for secret in secrets {
-            shown.push_str(&String::from_utf8_lossy(bytes.get(done..secret.range.start).unwrap_or_default()));
+            push_lossy(&mut shown, bytes.get(done..secret.range.start).unwrap_or_default());
             let value = bytes.get(secret.range.clone()).unwrap_or_default();
             let digest = secret.digest.unwrap_or_else(|| self.digests.of(value));
             push_fingerprint(&mut shown, secret.kind, digest);
             done = secret.range.end;
         }
-        shown.push_str(&String::from_utf8_lossy(bytes.get(done..).unwrap_or_default()));
+        push_lossy(&mut shown, bytes.get(done..).unwrap_or_default());
         shown
     }
 }
@@ -237,6 +237,14 @@ pub fn lossy(bytes: &[u8]) -> String {
     }
 }
 
+/// Appends them.
+fn push_lossy(text: &mut String, bytes: &[u8]) {
+    match std::str::from_utf8(bytes) {
+        Ok(sound) => text.push_str(sound),
+        Err(_) => text.push_str(&String::from_utf8_lossy(bytes)),
+    }
+}
+
 fn fingerprint(kind: &str, digest: Digest) -> String {
     let mut text = String::with_capacity(kind.len() + 1 + DIGITS);
     push_fingerprint(&mut text, kind, digest);
@@ -246,9 +254,10 @@ fn fingerprint(kind: &str, digest: Digest) -> String {
 fn push_fingerprint(text: &mut String, kind: &str, digest: Digest) {
     text.push_str(kind);
     text.push(':');
+    let digit = |n: u8| char::from_digit(u32::from(n), 16).unwrap_or_default();
     for byte in digest.0.iter().take(DIGITS / 2) {
-        // Writing to a String cannot fail.
-        let _ = write!(text, "{byte:02x}");
+        text.push(digit(byte >> 4));
+        text.push(digit(byte & 15));
     }
 }
 

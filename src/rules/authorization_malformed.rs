@@ -156,7 +156,7 @@ fn bearer(token: &[u8]) -> Option<(Severity, String)> {
     if let Some(placeholder) = PLACEHOLDERS.iter().find(|known| token.eq_ignore_ascii_case(known.as_bytes())) {
         return Some((Severity::Error, format!("the Bearer token is the word {placeholder:?}")));
     }
-    let allowed = |b: &u8| b.is_ascii_alphanumeric() || b"-._~+/=".contains(b);
+    let allowed = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~' | b'+' | b'/' | b'=');
     if let Some(odd) = token.iter().find(|b| !allowed(b)) {
         let odd = match odd {
             b' ' | b'\t' => "white space".to_owned(),
@@ -199,6 +199,7 @@ fn basic(credentials: &[u8]) -> Option<(Severity, String)> {
 
 /// `${name}` or `{{name}}` as such, the name alone.
 fn variable(value: &[u8]) -> Option<String> {
+    memchr::memchr(b'{', value)?;
     let (start, open, close) = match (memchr::memmem::find(value, b"${"), memchr::memmem::find(value, b"{{")) {
         (Some(at), _) => (at + 2, "${", "}"),
         (None, Some(at)) => (at + 2, "{{", "}}"),

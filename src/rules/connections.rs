@@ -1,22 +1,17 @@
 //! What a rule remembers of each connection, as long as it is open.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, DefaultHasher},
-};
-
-use crate::model::ConnectionId;
+use crate::model::{ConnectionId, hash::QuickMap};
 
 /// Further connections are not remembered; what concerns them is not judged.
 const MOST: usize = 1 << 18;
 
 /// One `T` for each open connection.
 #[derive(Debug)]
-pub(super) struct ByConnection<T>(HashMap<ConnectionId, T, BuildHasherDefault<DefaultHasher>>);
+pub(super) struct ByConnection<T>(QuickMap<ConnectionId, T>);
 
 impl<T> Default for ByConnection<T> {
     fn default() -> Self {
-        Self(HashMap::default())
+        Self(QuickMap::default())
     }
 }
 
@@ -42,7 +37,7 @@ impl<T> ByConnection<T> {
     pub(super) fn take(&mut self, id: ConnectionId) -> Option<T> {
         let taken = self.0.remove(&id);
         if self.0.is_empty() && self.0.capacity() > 1024 {
-            self.0 = HashMap::default();
+            self.0 = QuickMap::default();
         }
         taken
     }

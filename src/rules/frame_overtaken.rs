@@ -13,15 +13,13 @@
 //! Limits: the kernel's delay is Linux's; a client that pauses just as long on purpose looks the same. Hence a hint. And
 //! the delay is partly ours: without a proxy it is the server's kernel that delays.
 
-use std::{
-    collections::{HashMap, VecDeque},
-    time::Duration,
-};
+use std::{collections::VecDeque, time::Duration};
 
 use crate::model::{
     ExchangeId, FrameId, SessionId, Side, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
+    hash::QuickMap,
     observation::{Observation, What},
     trace::ByteRange,
     websocket::Frame,
@@ -42,7 +40,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     why: "it explains frames that the log says were sent before",
     silent: super::never,
     build: |options: &Options| {
-        Box::new(FrameOvertaken { settings: options.frame_overtaken.clone(), sessions: HashMap::new() })
+        Box::new(FrameOvertaken { settings: options.frame_overtaken.clone(), sessions: QuickMap::default() })
     },
 };
 
@@ -68,7 +66,7 @@ impl Default for Settings {
 
 struct FrameOvertaken {
     settings: Settings,
-    sessions: HashMap<SessionId, Watch>,
+    sessions: QuickMap<SessionId, Watch>,
 }
 
 /// What is remembered of a session whose client sent a frame.

@@ -118,5 +118,10 @@ fn bare(name: &[u8]) -> &[u8] {
 
 /// What a host may hold (RFC 3986, 3.2.2), with port.
 fn is_allowed(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"-._~%!&'()*+,;=:[]".contains(&byte) || byte >= 0x80
+    byte.is_ascii_alphanumeric()
+        || byte >= 0x80
+        || matches!(
+            byte,
+            b'-' | b'.' | b'_' | b'~' | b'%' | b'!' | b'&' | b'\'' | b'('..=b',' | b';' | b'=' | b':' | b'[' | b']'
+        )
 }

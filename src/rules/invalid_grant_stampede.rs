@@ -99,7 +99,8 @@ impl Rule for InvalidGrantStampede {
 
 /// Whether the path is one at which tokens are made: `/oauth/token`, `/connect/token`.
 fn names_tokens(exchange: &Exchange) -> bool {
-    exchange.path().ends_with(b"token") || exchange.path().ends_with(b"token/")
+    let path = exchange.path();
+    path.strip_suffix(b"/").unwrap_or(path).ends_with(b"token")
 }
 
 /// The refresh token in a form or in JSON.

@@ -1,13 +1,15 @@
 //! What rules remember for a while, in bounded memory: the oldest goes first.
 
 use std::{
-    collections::{HashMap, VecDeque},
-    hash::{DefaultHasher, Hash, Hasher as _},
+    collections::VecDeque,
+    hash::{Hash, Hasher as _},
 };
+
+use crate::model::hash::{Quick, QuickMap};
 
 /// A map that forgets what was put in first, once it holds too much.
 pub(super) struct Recent<K, V> {
-    values: HashMap<K, V>,
+    values: QuickMap<K, V>,
     order: VecDeque<K>,
     most: usize,
 }
@@ -15,7 +17,7 @@ pub(super) struct Recent<K, V> {
 impl<K: Hash + Eq + Copy, V> Recent<K, V> {
     /// One that holds that many.
     pub(super) fn new(most: usize) -> Self {
-        Self { values: HashMap::new(), order: VecDeque::new(), most }
+        Self { values: QuickMap::default(), order: VecDeque::new(), most }
     }
 
     pub(super) fn get(&self, key: K) -> Option<&V> {
@@ -42,7 +44,7 @@ impl<K: Hash + Eq + Copy, V> Recent<K, V> {
 
 /// A number that stands for these bytes. It never reaches any output.
 pub(super) fn number(parts: &[&[u8]]) -> u64 {
-    let mut hasher = DefaultHasher::new();
+    let mut hasher = Quick::default();
     for part in parts {
         part.hash(&mut hasher);
     }

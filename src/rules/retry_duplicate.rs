@@ -5,12 +5,13 @@
 //! first ended without an answer, or while it is still under way. What was answered is not repeated by a library: a
 //! thread that loops posts the same body, too.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use crate::model::{
     ExchangeId, SessionId, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
+    hash::QuickMap,
     observation::{Observation, What},
 };
 
@@ -29,7 +30,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     why: "attempts are not user actions, and counts of them mislead",
     silent: super::never,
     build: |options: &Options| {
-        Box::new(RetryDuplicate { settings: options.retry_duplicate.clone(), sessions: HashMap::new() })
+        Box::new(RetryDuplicate { settings: options.retry_duplicate.clone(), sessions: QuickMap::default() })
     },
 };
 
@@ -51,7 +52,7 @@ impl Default for Settings {
 
 struct RetryDuplicate {
     settings: Settings,
-    sessions: HashMap<SessionId, [Option<Sent>; REMEMBERED]>,
+    sessions: QuickMap<SessionId, [Option<Sent>; REMEMBERED]>,
 }
 
 #[derive(Clone, Copy)]

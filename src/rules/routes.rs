@@ -1,10 +1,9 @@
 //! Routes without knowledge: which segments of a path look like identifiers, and what is known of the paths that differ
 //! in those alone. Bounded, and without allocation for a path that is known.
 
-use std::{
-    collections::HashMap,
-    hash::{BuildHasherDefault, DefaultHasher, Hasher},
-};
+use std::hash::Hasher;
+
+use crate::model::hash::{Quick, QuickMap};
 
 /// Segments of a path that are looked at; longer paths are not judged.
 pub(super) const SEGMENTS: usize = 16;
@@ -89,11 +88,11 @@ impl<'p> Segments<'p> {
 }
 
 /// The key of a route: its method and segments, with a mark in the place of identifiers.
-pub(super) struct Key(DefaultHasher);
+pub(super) struct Key(Quick);
 
 impl Key {
     pub(super) fn new(method: &[u8]) -> Self {
-        let mut hasher = DefaultHasher::new();
+        let mut hasher = Quick::default();
         hasher.write(method);
         Self(hasher)
     }
@@ -127,11 +126,11 @@ impl Key {
 
 /// What is known of each route.
 #[derive(Debug)]
-pub(super) struct Routes<T>(HashMap<u64, T, BuildHasherDefault<DefaultHasher>>);
+pub(super) struct Routes<T>(QuickMap<u64, T>);
 
 impl<T> Default for Routes<T> {
     fn default() -> Self {
-        Self(HashMap::default())
+        Self(QuickMap::default())
     }
 }
 

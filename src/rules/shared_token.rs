@@ -5,12 +5,13 @@
 //! them up. Users differ where their identity headers or keys do, or their addresses. Where nothing says who is who, two
 //! sockets or two unsafe requests at once on two connections are a hint, since one client may well do that.
 
-use std::{collections::HashMap, net::IpAddr};
+use std::net::IpAddr;
 
 use crate::model::{
     ConnectionId, ExchangeId, SessionId,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
+    hash::QuickMap,
     observation::{Observation, What},
     session::{CorrelatedBy, Fingerprint},
 };
@@ -29,7 +30,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     default_on: true,
     why: "one token for all threads is among the causes that are reported",
     silent: super::never,
-    build: |_: &Options| Box::new(SharedToken { bearers: HashMap::new() }),
+    build: |_: &Options| Box::new(SharedToken { bearers: QuickMap::default() }),
 };
 
 /// Exchanges in flight that are remembered of one token.
@@ -39,7 +40,7 @@ const TOKENS: usize = 1 << 17;
 
 struct SharedToken {
     /// What is in flight of each token.
-    bearers: HashMap<Fingerprint, Vec<Bearer>>,
+    bearers: QuickMap<Fingerprint, Vec<Bearer>>,
 }
 
 #[derive(Clone, Copy)]

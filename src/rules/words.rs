@@ -72,6 +72,13 @@ pub(super) fn bytes(n: u64) -> String {
 
 /// Bytes as text: one line of at most that many characters.
 pub(super) fn printable(bytes: &[u8], longest: usize) -> String {
+    // What nearly everything is.
+    if bytes.len() <= longest
+        && bytes.iter().all(|b| (b' '..0x7f).contains(b))
+        && let Ok(text) = std::str::from_utf8(bytes)
+    {
+        return text.to_owned();
+    }
     let text = String::from_utf8_lossy(bytes);
     let mut shown: String =
         text.chars().take(longest).map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect();

@@ -23,10 +23,10 @@ use crate::model::{
 };
 
 use super::{
-    CaptureDir, Error, Rows,
+    CaptureDir, Error,
     error::IoContext,
     files,
-    tables::{self, Table},
+    tables::{self, Packed, PackedRows, Table},
 };
 
 /// What one sealed segment and its tables hold.
@@ -69,28 +69,31 @@ impl Ids {
         self.count > 0 && (self.low..=self.high).contains(&id)
     }
 
-    fn of(ids: impl Iterator<Item = u64>) -> Self {
-        ids.fold(Self::default(), |all, id| Self {
-            low: if all.count == 0 { id } else { all.low.min(id) },
-            high: all.high.max(id),
-            count: all.count + 1,
-        })
+    fn of<T: Table>(rows: &Packed<T>) -> Self {
+        let (low, high) = rows.ids();
+        Self { low, high, count: rows.len() }
     }
 }
 
 impl SegmentEntry {
     /// The entry of a segment whose tables hold `rows`.
-    pub fn of(segment: u64, bytes: u64, first_ns: Option<Timestamp>, last_ns: Option<Timestamp>, rows: &Rows) -> Self {
+    pub fn of(
+        segment: u64,
+        bytes: u64,
+        first_ns: Option<Timestamp>,
+        last_ns: Option<Timestamp>,
+        rows: &PackedRows,
+    ) -> Self {
         Self {
             segment,
             bytes,
             first_ns,
             last_ns,
-            connections: Ids::of(rows.connections.iter().map(|row| row.id.0)),
-            exchanges: Ids::of(rows.exchanges.iter().map(|row| row.id.0)),
-            frames: Ids::of(rows.frames.iter().map(|row| row.id.0)),
-            sessions: Ids::of(rows.sessions.iter().map(|row| row.id.0)),
-            flags: rows.flags.len() as u64,
+            connections: Ids::of(&rows.connections),
+            exchanges: Ids::of(&rows.exchanges),
+            frames: Ids::of(&rows.frames),
+            sessions: Ids::of(&rows.sessions),
+            flags: rows.flags.len(),
         }
     }
 }
@@ -204,8 +207,8 @@ impl Catalogue {
     }
 
     /// Adds (or replaces) a sealed segment's entry, and where the connections lie that its table holds.
-    pub fn put_segment(&self, entry: &SegmentEntry, connections: &[ConnectionRow]) -> Result<(), Error> {
-        let mut extents: Vec<_> = connections.iter().map(|row| (row.id, row.extent)).collect();
+    pub fn put_segment(&self, entry: &SegmentEntry, connections: &[(ConnectionId, Extent)]) -> Result<(), Error> {
+        let mut extents = connections.to_vec();
         extents.sort_unstable_by_key(|(id, _)| *id);
         let mut block = Vec::with_capacity(extents.len() * EXTENT_LEN);
         for (id, Extent { first, last }) in extents {

@@ -4,7 +4,7 @@
 use super::*;
 use crate::{
     model::{ExchangeId, FrameId, WallAnchor},
-    store::CaptureMeta,
+    store::{CaptureMeta, Rows},
 };
 
 fn dir() -> (tempfile::TempDir, CaptureDir) {
@@ -32,9 +32,9 @@ fn rows(ids: &[u64]) -> Rows {
 fn fill(catalogue: &Catalogue) -> Vec<SegmentEntry> {
     let mut entries = Vec::new();
     for (segment, ids) in [(1, [1, 5, 3]), (2, [2, 4, 11])] {
-        let rows = rows(&ids);
+        let rows = PackedRows::from(&rows(&ids));
         let entry = SegmentEntry::of(segment, 100, Some(Timestamp(1)), Some(Timestamp(2)), &rows);
-        catalogue.put_segment(&entry, &rows.connections).unwrap();
+        catalogue.put_segment(&entry, &rows.extents).unwrap();
         entries.push(entry);
     }
     entries
@@ -138,7 +138,7 @@ fn the_tables_give_the_same_directory() {
     }
     let without_stamps: Vec<_> = [(1, [1, 5, 3]), (2, [2, 4, 11])]
         .iter()
-        .map(|(segment, ids)| SegmentEntry::of(*segment, 100, None, None, &rows(ids)))
+        .map(|(segment, ids)| SegmentEntry::of(*segment, 100, None, None, &PackedRows::from(&rows(ids))))
         .collect();
     assert_eq!(from_tables(&dir).unwrap(), without_stamps);
 }

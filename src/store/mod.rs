@@ -32,4 +32,4 @@ pub use capture_meta::{CaptureMeta, State};
 pub use error::Error;
 pub use segment_reader::SegmentReader;
 pub use segment_writer::SegmentWriter;
-pub use tables::Rows;
+pub use tables::{PackedRows, Rows};

@@ -21,11 +21,13 @@ mod connections;
 mod exchanges;
 mod flags;
 mod frames;
+mod packed;
 mod parquet_file;
 mod scan;
 mod sessions;
 
 pub use column::{Column, Table};
+pub use packed::{Packed, PackedRows};
 pub use scan::{Batch, NULL, scan};
 
 /// The rows that one segment's records made final.
@@ -76,11 +78,16 @@ impl Filter {
 /// Writes a segment's tables; none for a kind without rows. Files that are there already are replaced (or removed), each
 /// at once.
 pub fn write_tables(dir: &CaptureDir, segment: u64, rows: &Rows) -> Result<(), Error> {
-    write_table(dir, segment, &rows.connections)?;
-    write_table(dir, segment, &rows.exchanges)?;
-    write_table(dir, segment, &rows.frames)?;
-    write_table(dir, segment, &rows.sessions)?;
-    write_table(dir, segment, &rows.flags)
+    write_packed(dir, segment, &mut rows.into())
+}
+
+/// The same of rows that are columns already.
+pub fn write_packed(dir: &CaptureDir, segment: u64, rows: &mut PackedRows) -> Result<(), Error> {
+    write_table(dir, segment, &mut rows.connections)?;
+    write_table(dir, segment, &mut rows.exchanges)?;
+    write_table(dir, segment, &mut rows.frames)?;
+    write_table(dir, segment, &mut rows.sessions)?;
+    write_table(dir, segment, &mut rows.flags)
 }
 
 /// Reads the rows of one segment's table, all or those wanted; none where there is no file.
@@ -90,7 +97,7 @@ pub fn read<T: Table>(dir: &CaptureDir, segment: u64, filter: Option<&Filter>) -
     Ok(rows)
 }
 
-/// The same, row by row; at most 10,000 rows are in memory at once.
+/// The same, row by row; one group of rows is in memory at once.
 pub fn read_each<T: Table>(
     dir: &CaptureDir,
     segment: u64,
@@ -174,17 +181,18 @@ fn path_in(dir: &CaptureDir, folder: &str, segment: u64) -> PathBuf {
     dir.tables_dir().join(folder).join(format!("{segment:06}.parquet"))
 }
 
-fn write_table<T: Table>(dir: &CaptureDir, segment: u64, rows: &[T]) -> Result<(), Error> {
+fn write_table<T: Table>(dir: &CaptureDir, segment: u64, rows: &mut Packed<T>) -> Result<(), Error> {
     let path = table_path::<T>(dir, segment);
     if rows.is_empty() {
         return files::remove(&path).map(|_| ());
     }
+    let groups = rows.groups()?;
     let folder = dir.tables_dir().join(T::FOLDER);
     files::create_private_dirs(&folder).context("create", &folder)?;
     let temporary = files::temporary(&path);
     let file = files::private_file().write(true).create(true).truncate(true).open(&temporary);
     let file = file.context("create", &temporary)?;
-    if let Err(error) = parquet_file::write(file, rows) {
+    if let Err(error) = parquet_file::concatenate::<T>(file, groups) {
         let _ = files::remove(&temporary);
         // A full disk is worth telling apart here, too.
         return Err(match error {

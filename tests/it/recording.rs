@@ -308,7 +308,7 @@ fn what_is_open_and_what_is_fresh_is_seen_while_recording() {
     talk.say(Side::Client, b"GET /b HTTP/1.1\r\nHost: api.test\r\n\r\n");
     until("both exchanges are seen", || {
         let snapshot = index.snapshot();
-        let recent: usize = snapshot.recent.iter().map(|rows| rows.exchanges.len()).sum();
+        let recent: u64 = snapshot.recent.iter().map(|rows| rows.exchanges.len()).sum();
         recent == 1 && snapshot.open.exchanges.len() == 1 && snapshot.open.connections.len() == 1
     });
     talk.close();
@@ -463,7 +463,9 @@ fn a_killed_recorder_leaves_rows_that_readers_and_reindex_agree_on() {
     for segment in &snapshot.tables {
         read.extend(tables::read_exchanges(&dir, *segment).unwrap());
     }
-    read.extend(snapshot.recent.iter().flat_map(|rows| rows.exchanges.clone()));
+    for rows in &snapshot.recent {
+        rows.exchanges.each(&mut |row| read.push(row)).unwrap();
+    }
     read.sort_by_key(|row| row.id);
 
     let report = reindex(&dir);

@@ -93,7 +93,14 @@ pub fn find_head_end(bytes: &[u8], already_scanned: usize) -> Option<usize> {
 ///   the value of the field before it.
 pub fn parse_head(raw: &[u8], range: ByteRange, kind: Kind) -> (Head, Vec<Trouble>) {
     let mut troubles = Vec::new();
-    let mut lines = Lines { raw, next: blank_prefix(raw) };
+    // Once for all lines: nearly all heads are sound.
+    let mut ends = 0;
+    let sound_ends = memchr_iter(b'\n', raw)
+        .inspect(|_| ends += 1)
+        .filter(|at| at.checked_sub(1).and_then(|before| raw.get(before)) == Some(&b'\r'))
+        .count();
+    let odd = memchr(0, raw).is_some() || memchr_iter(b'\r', raw).count() != sound_ends;
+    let mut lines = Lines { raw, next: blank_prefix(raw), odd };
     let start = match lines.next() {
         Some(line) => {
             line.check_ends(AnomalyKind::StartLine, &mut troubles);
@@ -104,7 +111,7 @@ pub fn parse_head(raw: &[u8], range: ByteRange, kind: Kind) -> (Head, Vec<Troubl
         }
         None => [Span::default(); 3],
     };
-    let mut fields: Vec<Field> = Vec::with_capacity(memchr_iter(b'\n', raw).count().saturating_sub(2));
+    let mut fields: Vec<Field> = Vec::with_capacity(usize::saturating_sub(ends, 2));
     for line in lines {
         if line.text.is_empty() {
             break;
@@ -174,6 +181,8 @@ pub(super) fn probe_response(prefix: &[u8]) -> Probe {
 struct Lines<'a> {
     raw: &'a [u8],
     next: usize,
+    /// Whether any of them holds a NUL or a bare CR.
+    odd: bool,
 }
 
 struct Line<'a> {
@@ -184,6 +193,7 @@ struct Line<'a> {
     /// Where the next one begins.
     end: usize,
     crlf: bool,
+    odd: bool,
 }
 
 impl<'a> Iterator for Lines<'a> {
@@ -200,7 +210,7 @@ impl<'a> Iterator for Lines<'a> {
             text => (text, true),
         };
         self.next = start + length;
-        Some(Line { text, start, end: self.next, crlf })
+        Some(Line { text, start, end: self.next, crlf, odd: self.odd })
     }
 }
 
@@ -218,7 +228,7 @@ impl Line<'_> {
         if !self.crlf {
             note(troubles, AnomalyKind::LineEnd, self.whole());
         }
-        if memchr2(0, b'\r', self.text).is_some() {
+        if self.odd && memchr2(0, b'\r', self.text).is_some() {
             if memchr(0, self.text).is_some() {
                 note(troubles, kind, self.whole());
             }

@@ -32,12 +32,11 @@ use crate::{
     model::{
         ExchangeId, SessionId, Timestamp,
         exchange::Exchange,
+        hash::{self, QuickMap},
         session::{Clash, CorrelatedBy, Session, SessionSocket},
     },
     redact::Digest,
 };
-
-use super::hash::{self, QuickMap};
 
 use keys::{Key, Said};
 use marks::Mark;

@@ -9,12 +9,12 @@ use crate::{
     },
     record::Observed,
     store::{
-        CaptureDir, Rows,
+        CaptureDir,
         tables::{self, Batch},
     },
 };
 
-use crate::query::{Capture, Error, Kind, Query, capture::Held, client::Client};
+use crate::query::{Capture, Error, Kind, Query, capture::Held, client::Client, source::in_memory};
 
 use super::{
     builder::{Builder, Connected, Seen},
@@ -44,22 +44,22 @@ pub(super) fn capture(
         Held::Recorder(client) => running(builder, client),
         Held::Files(_, snapshot) => {
             let dir = capture.dir();
-            let rows = || snapshot.recent.iter().map(|rows| &**rows).chain([&snapshot.open]);
             let segments = &snapshot.tables;
             for segment in segments {
                 connections(builder, dir, *segment)?;
                 sessions(builder, dir, *segment)?;
             }
-            rows().for_each(|rows| connections_and_sessions(builder, rows));
+            in_memory::<ConnectionRow>(snapshot, &mut |row| connection_row(builder, &row))?;
+            in_memory::<SessionRow>(snapshot, &mut |row| session_row(builder, &row))?;
             for (done, segment) in segments.iter().enumerate() {
                 exchanges(builder, dir, *segment)?;
                 progress((done + 1) as f64 / segments.len() as f64);
             }
-            rows().flat_map(|rows| &rows.exchanges).for_each(|row| exchange_row(builder, row));
+            in_memory::<ExchangeRow>(snapshot, &mut |row| exchange_row(builder, &row))?;
             for segment in segments {
                 flags(builder, dir, *segment)?;
             }
-            rows().flat_map(|rows| &rows.flags).for_each(|row| builder.flag(&row.rule, &row.subject));
+            in_memory::<FlagRow>(snapshot, &mut |row| builder.flag(&row.rule, &row.subject))?;
             progress(1.0);
             Ok(())
         }
@@ -94,11 +94,6 @@ fn running(builder: &mut Builder<'_>, client: &Client) -> Result<(), Error> {
         })?;
     }
     Ok(())
-}
-
-fn connections_and_sessions(builder: &mut Builder<'_>, rows: &Rows) {
-    rows.connections.iter().for_each(|row| connection_row(builder, row));
-    rows.sessions.iter().for_each(|row| session_row(builder, row));
 }
 
 fn connections(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {

@@ -157,6 +157,8 @@ fn anywhere(text: &[u8]) -> Option<Leak> {
 }
 
 fn literal(text: &[u8], literal: &[u8], kind: Kind) -> Option<Leak> {
+    // To look for its first byte, which is rare, is quicker than to prepare a search.
+    memchr(*literal.first()?, text)?;
     memmem::find(text, literal).map(|at| Leak::new(at..at + literal.len(), kind, text.len()))
 }
 
@@ -175,7 +177,14 @@ fn braces(text: &[u8]) -> Option<Leak> {
 }
 
 fn all_braces(text: &[u8]) -> impl Iterator<Item = Leak> {
-    memmem::find_iter(text, b"{{").filter_map(|at| {
+    // Each pair once, as in a search for both.
+    let mut next = 0;
+    let pairs = memchr_iter(b'{', text).filter(move |at| {
+        let is_pair = *at >= next && text.get(at + 1) == Some(&b'{');
+        next = if is_pair { at + 2 } else { next };
+        is_pair
+    });
+    pairs.filter_map(|at| {
         let rest = text.get(at + 2..)?;
         let name = name(rest, b"}}")?;
         let inner = rest.get(..name)?.trim_ascii();
@@ -223,6 +232,11 @@ pub(super) enum Language {
     Text,
 }
 
+/// Whether two quotes stand nine bytes apart.
+fn has_string_of_nine(text: &[u8]) -> bool {
+    memchr_iter(b'"', text).any(|at| text.get(at + 10) == Some(&b'"'))
+}
+
 /// The first leak of a body or a message.
 pub(super) fn body(text: &[u8], language: Language, named: &[String]) -> Option<Leak> {
     if language == Language::Form {
@@ -251,6 +265,8 @@ pub(super) fn body(text: &[u8], language: Language, named: &[String]) -> Option<
     }
     let named = named.iter().map(|known| (known.as_bytes(), Kind::Named));
     let known = [(&b"undefined"[..], Kind::Undefined), (b"NOT_FOUND", Kind::NotFound)];
+    // Both have nine bytes and are whole strings: most bodies have no string of that length.
+    let known = known.into_iter().filter(|_| has_string_of_nine(text));
     known.into_iter().chain(named).find_map(|(literal, kind)| {
         let all = memmem::find_iter(text, literal).map(|at| at..at + literal.len());
         let mut values = all.filter(|at| is_quoted(text, at) && is_value(text, at.end + 1));

@@ -91,8 +91,15 @@ pub(super) fn put_maybe(text: Option<&str>, out: &mut Vec<u8>) -> bool {
     text.is_some()
 }
 
-/// Appends a value as JSON. Lists of plain values always serialise.
-pub(super) fn put_json(value: &impl Serialize, out: &mut Vec<u8>) {
+/// Appends a list as JSON. Those of plain values always serialise.
+pub(super) fn put_list<T: Serialize>(list: &[T], out: &mut Vec<u8>) {
+    match list {
+        [] => out.extend_from_slice(b"[]"),
+        list => put_json(list, out),
+    }
+}
+
+fn put_json(value: &(impl Serialize + ?Sized), out: &mut Vec<u8>) {
     let written = serde_json::to_writer(out.by_ref(), value);
     debug_assert!(written.is_ok(), "{written:?}");
 }

@@ -7,7 +7,7 @@ use crate::model::{
 };
 
 use super::column::{
-    Column, Table, boolean, int, maybe_int, maybe_text, narrow, put, put_json, put_maybe, set_json, set_some, set_text,
+    Column, Table, boolean, int, maybe_int, maybe_text, narrow, put, put_list, put_maybe, set_json, set_some, set_text,
     text,
 };
 
@@ -39,13 +39,13 @@ impl Table for ExchangeRow {
         text("authority", |r, out| put(&r.authority, out), |r, v| set_text(&mut r.authority, v)),
         text("path", |r, out| put(&r.path, out), |r, v| set_text(&mut r.path, v)),
         text("http", |r, out| put(&r.http, out), |r, v| set_text(&mut r.http, v)),
-        text("request_headers", |r, out| put_json(&r.request_headers, out), |r, v| set_json(&mut r.request_headers, v)),
+        text("request_headers", |r, out| r.request_headers.write_json(out), |r, v| set_json(&mut r.request_headers, v)),
         int("request_body_bytes", |r| r.request_body_bytes, |r, v| r.request_body_bytes = v),
         maybe_int("status", |r| r.status.map(u64::from), |r, v| r.status = Some(narrow(v, u16::MAX))),
         maybe_text("reason", |r, out| put_maybe(r.reason.as_deref(), out), |r, v| set_some(&mut r.reason, v)),
         maybe_text(
             "response_headers",
-            |r, out| r.response_headers.as_ref().map(|headers| put_json(headers, out)).is_some(),
+            |r, out| r.response_headers.as_ref().map(|headers| headers.write_json(out)).is_some(),
             |r, v| set_json(r.response_headers.get_or_insert_default(), v),
         ),
         maybe_int("response_body_bytes", |r| r.response_body_bytes, |r, v| r.response_body_bytes = Some(v)),
@@ -66,7 +66,7 @@ impl Table for ExchangeRow {
             |r, v| r.response_last_byte_ns = Some(Timestamp(v)),
         ),
         boolean("proxy_made", |r| r.proxy_made, |r, v| r.proxy_made = v),
-        text("rewritten", |r, out| put_json(&r.rewritten, out), |r, v| set_json(&mut r.rewritten, v)),
+        text("rewritten", |r, out| put_list(&r.rewritten, out), |r, v| set_json(&mut r.rewritten, v)),
         // The two counts are there whenever the socket is, so they make it present.
         maybe_int(
             "websocket_frames_from_client",
@@ -93,7 +93,7 @@ impl Table for ExchangeRow {
             |r| r.websocket.as_ref()?.close_code.map(u64::from),
             |r, v| socket(r).close_code = Some(narrow(v, u16::MAX)),
         ),
-        text("flags", |r, out| put_json(&r.flags, out), |r, v| set_json(&mut r.flags, v)),
+        text("flags", |r, out| put_list(&r.flags, out), |r, v| set_json(&mut r.flags, v)),
         offset!("request_start", request_start),
         offset!("request_head_end", request_head_end),
         offset!("request_end", request_end),

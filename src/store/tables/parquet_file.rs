@@ -6,18 +6,19 @@ use std::{
     sync::Arc,
 };
 
+use bytes::Bytes;
 use parquet::{
     basic::{Compression, Encoding, LogicalType, Repetition, Type as Physical, ZstdLevel},
     column::{
         reader::{ColumnReader, get_typed_column_reader},
-        writer::ColumnWriter,
+        writer::{ColumnCloseResult, ColumnWriter},
     },
     data_type::{BoolType, ByteArray, ByteArrayType, DataType, Int64Type},
     errors::ParquetError,
     file::{
         metadata::RowGroupMetaData,
         properties::{EnabledStatistics, WriterProperties},
-        reader::{FileReader, RowGroupReader},
+        reader::{ChunkReader, FileReader, RowGroupReader},
         serialized_reader::SerializedFileReader,
         statistics::Statistics,
         writer::SerializedFileWriter,
@@ -27,13 +28,13 @@ use parquet::{
 
 use super::{
     Filter,
-    column::{Cells, Table},
+    column::{Cells, Put, Table},
 };
 
 /// Rows of one row group: what is read at once, and what statistics can skip.
-const GROUP_ROWS: usize = 10_000;
-/// A row group of more rows is not ours, and is not taken into memory.
-pub(super) const GROUP_MOST: usize = 10 * GROUP_ROWS;
+pub(super) const GROUP_ROWS: usize = 4096;
+/// A row group of more rows is not ours, and is not taken into memory; before, they had up to 10,000.
+pub(super) const GROUP_MOST: usize = 100_000;
 
 /// What can go wrong while writing.
 #[derive(Debug)]
@@ -54,18 +55,44 @@ impl From<ParquetError> for WriteError {
     }
 }
 
-pub(super) fn write<T: Table>(file: File, rows: &[T]) -> Result<(), WriteError> {
-    let mut writer = SerializedFileWriter::new(io::BufWriter::new(file), schema::<T>()?, Arc::new(properties::<T>()?))?;
-    for group in rows.chunks(GROUP_ROWS) {
-        let mut group_writer = writer.next_row_group()?;
-        let mut columns = T::COLUMNS.iter();
-        while let Some(mut column_writer) = group_writer.next_column()? {
-            if let Some(column) = columns.next() {
-                write_column(column_writer.untyped(), &column.cells, group)?;
-            }
-            column_writer.close()?;
+/// One row group of these columns, as a Parquet file of its own.
+pub(super) fn encode<T: Table>(columns: &mut [Buffer]) -> Result<Bytes, ParquetError> {
+    let mut writer = SerializedFileWriter::new(Vec::new(), schema::<T>()?, Arc::new(properties::<T>()?))?;
+    let mut group = writer.next_row_group()?;
+    let mut columns = columns.iter_mut();
+    while let Some(mut column) = group.next_column()? {
+        let buffer = columns.next().map(|buffer| (buffer.write(column.untyped()), buffer));
+        column.close()?;
+        if let Some((written, buffer)) = buffer {
+            buffer.take_back(written?);
         }
-        group_writer.close()?;
+    }
+    group.close()?;
+    let mut file = writer.into_inner()?;
+    file.shrink_to_fit();
+    Ok(file.into())
+}
+
+/// One file of such groups.
+pub(super) fn concatenate<T: Table>(file: File, groups: &[Bytes]) -> Result<(), WriteError> {
+    let mut writer = SerializedFileWriter::new(io::BufWriter::new(file), schema::<T>()?, Arc::new(properties::<T>()?))?;
+    for bytes in groups {
+        let reader = SerializedFileReader::new(bytes.clone())?;
+        for group in reader.metadata().row_groups() {
+            let mut out = writer.next_row_group()?;
+            for column in group.columns() {
+                let close = ColumnCloseResult {
+                    bytes_written: u64::try_from(column.compressed_size()).unwrap_or_default(),
+                    rows_written: u64::try_from(group.num_rows()).unwrap_or_default(),
+                    metadata: column.clone(),
+                    bloom_filter: None,
+                    column_index: None,
+                    offset_index: None,
+                };
+                out.append_column(bytes, close)?;
+            }
+            out.close()?;
+        }
     }
     writer.finish()?;
     writer.inner_mut().flush().map_err(WriteError::Io)?;
@@ -73,7 +100,11 @@ pub(super) fn write<T: Table>(file: File, rows: &[T]) -> Result<(), WriteError> 
 }
 
 /// Hands out the rows of a file that `filter` wants.
-pub(super) fn read<T: Table>(file: File, filter: Option<&Filter>, each: &mut dyn FnMut(T)) -> Result<(), ParquetError> {
+pub(super) fn read<T: Table>(
+    file: impl ChunkReader + 'static,
+    filter: Option<&Filter>,
+    each: &mut dyn FnMut(T),
+) -> Result<(), ParquetError> {
     let reader = SerializedFileReader::new(file)?;
     // Which of the file's columns is which of ours: a file of a newer minor version has more, of an older one fewer.
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
@@ -173,70 +204,130 @@ fn properties<T: Table>() -> Result<WriterProperties, ParquetError> {
     Ok(properties.build())
 }
 
-fn write_column<R>(writer: &mut ColumnWriter<'_>, cells: &Cells<R>, rows: &[R]) -> Result<(), ParquetError> {
-    match (cells, writer) {
-        (Cells::Int { get, .. }, ColumnWriter::Int64ColumnWriter(writer)) => {
-            let values: Vec<i64> = rows.iter().map(|row| get(row).cast_signed()).collect();
-            writer.write_batch(&values, None, None)?;
-        }
-        (Cells::MaybeInt { get, .. }, ColumnWriter::Int64ColumnWriter(writer)) => {
-            let mut values = Vec::with_capacity(rows.len());
-            let mut levels = Vec::with_capacity(rows.len());
-            for row in rows {
-                let value = get(row);
-                levels.push(i16::from(value.is_some()));
-                values.extend(value.map(u64::cast_signed));
-            }
-            writer.write_batch(&values, Some(&levels), None)?;
-        }
-        (Cells::Bool { get, .. }, ColumnWriter::BoolColumnWriter(writer)) => {
-            let values: Vec<bool> = rows.iter().map(get).collect();
-            writer.write_batch(&values, None, None)?;
-        }
-        (Cells::Text { get, .. }, ColumnWriter::ByteArrayColumnWriter(writer)) => {
-            let always = |row: &R, out: &mut Vec<u8>| {
-                get(row, out);
-                true
-            };
-            let (values, _) = Texts::of(rows, always).finish();
-            writer.write_batch(&values, None, None)?;
-        }
-        (Cells::MaybeText { get, .. }, ColumnWriter::ByteArrayColumnWriter(writer)) => {
-            let (values, levels) = Texts::of(rows, get).finish();
-            writer.write_batch(&values, Some(&levels), None)?;
-        }
-        _ => return Err(ParquetError::General("a column's writer is not of the schema's type".to_owned())),
-    }
-    Ok(())
-}
-
-/// A column's texts in one buffer, of which the values are slices: no allocation per cell.
-struct Texts {
-    buffer: Vec<u8>,
-    /// Begin and length of each that is not null.
-    places: Vec<(usize, usize)>,
+/// One column's cells, to be written or put back into rows.
+#[derive(Clone, Debug)]
+pub(super) struct Buffer {
+    values: Values,
+    /// Of an optional column: whether each row has a value.
     levels: Vec<i16>,
 }
 
-impl Texts {
-    fn of<R>(rows: &[R], get: impl Fn(&R, &mut Vec<u8>) -> bool) -> Self {
-        let mut texts = Self { buffer: Vec::new(), places: Vec::new(), levels: Vec::with_capacity(rows.len()) };
-        for row in rows {
-            let start = texts.buffer.len();
-            let is_some = get(row, &mut texts.buffer);
-            if is_some {
-                texts.places.push((start, texts.buffer.len() - start));
-            }
-            texts.levels.push(i16::from(is_some));
-        }
-        texts
+/// The values of the cells that are not null.
+#[derive(Clone, Debug)]
+enum Values {
+    Numbers(Vec<i64>),
+    Bools(Vec<bool>),
+    /// In one text, of which each ends there: no allocation per cell.
+    Texts {
+        text: Vec<u8>,
+        ends: Vec<usize>,
+    },
+}
+
+impl Buffer {
+    /// For a column of that type.
+    pub(super) fn of<R>(cells: &Cells<R>) -> Self {
+        let values = match cells {
+            Cells::Int { .. } | Cells::MaybeInt { .. } => Values::Numbers(Vec::new()),
+            Cells::Bool { .. } => Values::Bools(Vec::new()),
+            Cells::Text { .. } | Cells::MaybeText { .. } => Values::Texts { text: Vec::new(), ends: Vec::new() },
+        };
+        Self { values, levels: Vec::new() }
     }
 
-    /// The values, and for each row whether it has one.
-    fn finish(self) -> (Vec<ByteArray>, Vec<i16>) {
-        let whole = ByteArray::from(bytes::Bytes::from(self.buffer));
-        let values = self.places.iter().map(|(start, len)| whole.slice(*start, *len)).collect();
-        (values, self.levels)
+    /// Appends a row's cell.
+    pub(super) fn push<R>(&mut self, cells: &Cells<R>, row: &R) {
+        match (cells, &mut self.values) {
+            (Cells::Int { get, .. }, Values::Numbers(values)) => values.push(get(row).cast_signed()),
+            (Cells::MaybeInt { get, .. }, Values::Numbers(values)) => {
+                let value = get(row);
+                self.levels.push(i16::from(value.is_some()));
+                values.extend(value.map(u64::cast_signed));
+            }
+            (Cells::Bool { get, .. }, Values::Bools(values)) => values.push(get(row)),
+            (Cells::Text { get, .. }, Values::Texts { text, ends }) => {
+                get(row, text);
+                ends.push(text.len());
+            }
+            (Cells::MaybeText { get, .. }, Values::Texts { text, ends }) => {
+                let is_some = get(row, text);
+                self.levels.push(i16::from(is_some));
+                if is_some {
+                    ends.push(text.len());
+                }
+            }
+            _ => debug_assert!(false, "a buffer is made for its column"),
+        }
+    }
+
+    /// Puts the cells into as many rows.
+    pub(super) fn fill<R>(&self, cells: &Cells<R>, rows: &mut [R]) -> Put {
+        let mut levels = self.levels.iter();
+        let present = rows.iter_mut().filter(|_| levels.next().is_none_or(|level| *level == 1));
+        match (cells, &self.values) {
+            (Cells::Int { set, .. } | Cells::MaybeInt { set, .. }, Values::Numbers(values)) => {
+                present.zip(values).for_each(|(row, value)| set(row, value.cast_unsigned()));
+            }
+            (Cells::Bool { set, .. }, Values::Bools(values)) => {
+                present.zip(values).for_each(|(row, value)| set(row, *value));
+            }
+            (Cells::Text { set, .. } | Cells::MaybeText { set, .. }, Values::Texts { text, ends }) => {
+                let mut start = 0;
+                for (row, end) in present.zip(ends) {
+                    let bytes = text.get(start..*end).unwrap_or_default();
+                    set(row, std::str::from_utf8(bytes).map_err(|error| error.to_string())?)?;
+                    start = *end;
+                }
+            }
+            _ => return Err("a buffer is made for another column".to_owned()),
+        }
+        Ok(())
+    }
+
+    /// Forgets the cells and keeps their room.
+    pub(super) fn clear(&mut self) {
+        self.levels.clear();
+        match &mut self.values {
+            Values::Numbers(values) => values.clear(),
+            Values::Bools(values) => values.clear(),
+            Values::Texts { text, ends } => {
+                text.clear();
+                ends.clear();
+            }
+        }
+    }
+
+    /// Writes the cells. Texts are lent to the writer: once it is closed, they are to be taken back.
+    fn write(&mut self, writer: &mut ColumnWriter<'_>) -> Result<Bytes, ParquetError> {
+        let levels = (!self.levels.is_empty()).then_some(self.levels.as_slice());
+        match (&mut self.values, writer) {
+            (Values::Numbers(values), ColumnWriter::Int64ColumnWriter(writer)) => {
+                writer.write_batch(values, levels, None)?;
+            }
+            (Values::Bools(values), ColumnWriter::BoolColumnWriter(writer)) => {
+                writer.write_batch(values, levels, None)?;
+            }
+            (Values::Texts { text, ends }, ColumnWriter::ByteArrayColumnWriter(writer)) => {
+                let whole = Bytes::from(std::mem::take(text));
+                let mut start = 0;
+                let values: Vec<ByteArray> = ends
+                    .iter()
+                    .map(|end| ByteArray::from(whole.slice(std::mem::replace(&mut start, *end)..*end)))
+                    .collect();
+                writer.write_batch(&values, levels, None)?;
+                return Ok(whole);
+            }
+            _ => return Err(ParquetError::General("a column's writer is not of the schema's type".to_owned())),
+        }
+        Ok(Bytes::new())
+    }
+
+    /// Takes back the room of texts that were written.
+    fn take_back(&mut self, written: Bytes) {
+        if let Values::Texts { text, .. } = &mut self.values {
+            *text = written.into();
+            text.clear();
+        }
     }
 }
 
