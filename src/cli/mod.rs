@@ -8,6 +8,7 @@ pub mod exit_code;
 pub mod output;
 pub mod render;
 
+mod bundle;
 mod ca;
 mod client;
 mod compare;
@@ -16,6 +17,7 @@ mod control;
 mod diagnose;
 mod doctor;
 mod experiment;
+mod export;
 mod fail_on;
 mod junit;
 mod lab;
@@ -150,6 +152,7 @@ commands![
     Replay(replay),
     Compare(compare),
     Experiment(experiment),
+    Export(export),
     Reindex(reindex),
     Verify(verify),
     Ca(ca),

@@ -19,6 +19,9 @@ use super::Error;
 
 /// Records that are read on past rather than sought over, in bytes.
 const NEAR: u64 = 1 << 20;
+/// Records between two looks at what waits for nothing more; so many waiting connections are looked at each time.
+const SWEEP: u64 = 256;
+const FEW: usize = 8;
 
 /// Bytes that are wanted: of one side of one connection, and between which records they stand.
 #[derive(Clone, Copy, Debug)]
@@ -52,24 +55,32 @@ pub(super) fn fetch(dir: &CaptureDir, wants: &[Want]) -> Result<Vec<Got>, Error>
     while let Some(start) = queue.peek().map(first) {
         let mut reader = SegmentReader::open_with(dir, start, OnDamage::Skip)?;
         let mut active: BTreeMap<ConnectionId, Vec<usize>> = BTreeMap::new();
+        let mut events = 0_u64;
         while let Some((position, event)) = reader.next()? {
             while let Some(at) = queue.next_if(|at| first(at) <= position) {
                 if let Some(want) = wants.get(at) {
                     active.entry(want.connection).or_default().push(at);
                 }
             }
-            active.retain(|_, waiting| {
-                waiting.retain(|at| wants.get(*at).is_some_and(|want| want.extent.last >= position));
-                !waiting.is_empty()
-            });
+            // What is past its last record is looked for now and then: many may wait, and records are many more.
+            events += 1;
+            if events % SWEEP == 0 || active.len() <= FEW {
+                active.retain(|_, waiting| {
+                    waiting.retain(|at| wants.get(*at).is_some_and(|want| want.extent.last >= position));
+                    !waiting.is_empty()
+                });
+            }
             if active.is_empty() && queue.peek().is_none_or(|next| is_far(position, first(next))) {
                 break;
             }
             let Some(waiting) = active.get_mut(&event.connection) else { continue };
             waiting.retain(|at| match (wants.get(*at), got.get_mut(*at)) {
-                (Some(want), Some(got)) => take(want, &event, got),
+                (Some(want), Some(got)) => want.extent.last >= position && take(want, &event, got),
                 _ => false,
             });
+            if waiting.is_empty() {
+                active.remove(&event.connection);
+            }
         }
         // Where the segments ended before the rest began, there is nothing to be had for it.
         if active.is_empty() && queue.peek().is_some_and(|next| first(next) <= start) {

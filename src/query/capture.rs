@@ -6,7 +6,7 @@ use crate::{
     model::{WallAnchor, flag::Subject, rows::Row},
     profile::{Profile, Refused},
     record::{self, Inspection, Snapshot},
-    redact::Redactor,
+    redact::{Collector, Redactor},
     store::{self, CaptureDir, LockState, State},
 };
 
@@ -181,6 +181,12 @@ impl Capture {
     pub fn redactor(&self) -> Redactor {
         let inspector = &self.inspection.inspector;
         Redactor::with_options(inspector.redaction_key, &inspector.secrets)
+    }
+
+    /// Collects this capture's secrets, with its key.
+    pub fn collector(&self) -> Collector {
+        let inspector = &self.inspection.inspector;
+        Collector::new(inspector.redaction_key, &inspector.secrets)
     }
 
     /// Hands out the rows of a kind in the order of ids, flags in that of instants.

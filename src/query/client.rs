@@ -73,9 +73,20 @@ impl Client {
     /// Where the recorder refuses, says nothing that is understood, or goes away.
     pub fn list(&self, kind: Kind, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error> {
         let Query { filter, about, limit, secrets } = query;
-        let request = Request::List { kind, filter: filter.map(Filter::to_string), about, limit, secrets };
+        let place = matches!(kind, Kind::Connections | Kind::Exchanges | Kind::Frames);
+        let request = Request::List { kind, filter: filter.map(Filter::to_string), about, limit, secrets, place };
+        let mut waiting: Option<Row> = None;
         self.lines(&request, &mut |line| {
-            let row = wire::read_row(kind, line).map_err(|error| unexpected(&error))?;
+            let Some(mut row) = waiting.take() else {
+                let row = wire::read_row(kind, line).map_err(|error| unexpected(&error))?;
+                if place {
+                    waiting = Some(row);
+                    return Ok(ControlFlow::Continue(()));
+                }
+                return each(row);
+            };
+            let place: Place = serde_json::from_slice(line).map_err(|error| unexpected(&error))?;
+            place.put(&mut row);
             each(row)
         })
     }

@@ -2,6 +2,7 @@
 //!
 //! - [`capture`]: finds a capture and opens it: finished, running, or killed.
 //! - [`source`]: what all readers need of it; [`mod@list`], [`mod@show`]: rows with their joins; [`raw`]: exact bytes.
+//! - [`contents`]: all exchanges with their bytes, all messages of sockets: for exports.
 //! - [`details`]: everything about one id, for people.
 //! - [`columns`]: captures as what a diagnosis reads.
 //! - [`wire`] and [`client`]: the same over a running capture's socket.
@@ -13,6 +14,7 @@
 pub mod capture;
 pub mod client;
 pub mod columns;
+pub mod contents;
 pub mod details;
 pub mod filter;
 pub mod list;

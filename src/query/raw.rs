@@ -118,7 +118,7 @@ pub(super) fn copy(
 const END: Position = Position { segment: u64::MAX, offset: u64::MAX };
 
 /// An exchange that is not over may have bytes behind its last record.
-fn extent_of(row: &ExchangeRow) -> Extent {
+pub(super) fn extent_of(row: &ExchangeRow) -> Extent {
     let last = if row.response_last_byte_ns.is_some() || row.proxy_made { row.extent.last } else { END };
     Extent { first: row.extent.first, last }
 }

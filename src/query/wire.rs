@@ -1,7 +1,8 @@
 //! What is said on a running capture's socket, written once for both ends: requests as paths, rows as JSON lines. The
 //! recorder's end does the HTTP around it ([`parse`](Request::parse), [`answer`]); the readers' is [`super::client`].
 //!
-//! `GET /status` · `GET /ls/exchanges?filter=…&about=c12&limit=20&secrets=kept` (one object a line) ·
+//! `GET /status` · `GET /ls/exchanges?filter=…&about=c12&limit=20&secrets=kept&place` (one object a line, each followed
+//! by one that says where its bytes lie where `place` is asked for) ·
 //! `GET /show/x345?place` (an object; with `place` a second line that says where its bytes lie) ·
 //! `GET /raw/x345?part=request&limit=1000` (bytes) · `GET /live?kinds=exchanges,flags` (upgrade; one object a message).
 
@@ -40,6 +41,8 @@ pub enum Request {
         limit: Option<usize>,
         /// What to show in the place of secrets.
         secrets: Secrets,
+        /// Whether each row is followed by a line that says where its bytes lie.
+        place: bool,
     },
     /// One row.
     Show {
@@ -86,11 +89,12 @@ impl Request {
         let mut parameters: Vec<(&str, String)> = Vec::new();
         let path = match self {
             Self::Status => "/status".to_owned(),
-            Self::List { kind, filter, about, limit, secrets } => {
+            Self::List { kind, filter, about, limit, secrets, place } => {
                 parameters.extend(filter.clone().map(|filter| ("filter", filter)));
                 parameters.extend(about.map(|about| ("about", about_text(about))));
                 parameters.extend(limit.map(|limit| ("limit", limit.to_string())));
                 parameters.extend(secrets_parameter(*secrets));
+                parameters.extend(place.then(|| ("place", String::new())));
                 format!("/ls/{kind}")
             }
             Self::Show { id, secrets, place } => {
@@ -133,6 +137,7 @@ impl Request {
                 about: parameters.take("about").map(|text| parse_about(&text)).transpose()?,
                 limit: parameters.number("limit")?,
                 secrets: parameters.secrets()?,
+                place: parameters.take("place").is_some(),
             },
             ("show", id) => Self::Show {
                 id: id.parse().map_err(parameter)?,
@@ -159,11 +164,14 @@ impl Request {
 /// 404); later where the capture cannot be read or the asker has gone.
 pub fn answer(shelf: Shelf<'_>, request: &Request, out: &mut dyn Write) -> Result<(), Error> {
     match request {
-        Request::List { kind, filter, about, limit, secrets } => {
+        Request::List { kind, filter, about, limit, secrets, place } => {
             let filter = filter.as_deref().map(Filter::parse).transpose()?;
             let query = Query { filter: filter.as_ref(), about: *about, limit: *limit, secrets: *secrets };
             list::list(shelf, *kind, query, &mut |row| {
                 write_row(&row, out).map_err(Error::Write)?;
+                if *place {
+                    write_line(&Place::of(&row), out).map_err(Error::Write)?;
+                }
                 Ok(ControlFlow::Continue(()))
             })
         }
@@ -432,6 +440,7 @@ mod tests {
                 about: Some(About::Connection(ConnectionId(12))),
                 limit: Some(20),
                 secrets: Secrets::Kept,
+                place: true,
             },
             Request::List {
                 kind: Kind::Flags,
@@ -439,6 +448,7 @@ mod tests {
                 about: Some(About::Subject(Subject::Frame(FrameId(9)))),
                 limit: None,
                 secrets: Secrets::Fingerprints,
+                place: false,
             },
             Request::Show { id: Subject::Frame(FrameId(9)), secrets: Secrets::Fingerprints, place: true },
             Request::Raw { id: Subject::Exchange(ExchangeId(3)), part: Part::RequestSent, limit: Some(7) },

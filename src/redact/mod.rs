@@ -2,9 +2,11 @@
 //!
 //! Two means, together: *named places* (`places`: `Authorization`, `?access_token=`, a JSON field `password`) and the
 //! *values seen so far* (`seen`: a token that was in a header is found again in a path). The second knows recent
-//! secrets only; whoever must be sure makes two passes over everything. Raw bytes never leave through here.
+//! secrets only; whoever must be sure makes two passes over everything (`everything`). Raw bytes never leave through here.
 
+mod everything;
 mod further;
+mod known;
 mod places;
 mod seen;
 
@@ -13,6 +15,8 @@ use std::borrow::Cow;
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use crate::model::{headers::Headers, http::Head, session::Fingerprint};
+
+pub use everything::{Collector, Lengths, Place as SecretPlace, Scrubber};
 
 use places::{Place, Secret};
 use seen::Seen;
@@ -107,7 +111,7 @@ impl Redactor {
     /// Takes what a request target holds for secrets from now on, before anybody asks how it may be shown.
     pub fn learn_target(&mut self, target: &[u8]) {
         let mut named = Vec::new();
-        self.places.url(target, &mut named);
+        self.places.in_target(target, &mut named);
         for secret in &named {
             self.learn_from(secret, target.get(secret.range.clone()).unwrap_or_default());
         }
@@ -116,21 +120,14 @@ impl Redactor {
     /// A header's value as it may be shown. What is not UTF-8 shows as U+FFFD.
     pub fn header(&mut self, name: &[u8], value: &[u8]) -> String {
         let mut named = Vec::new();
-        match self.places.header(name) {
-            Place::Plain => {}
-            Place::Credentials => places::credentials(value, &mut named),
-            Place::Cookies => places::cookies(value, &mut named),
-            Place::SetCookie => places::set_cookie(value, &mut named),
-            Place::Url => self.places.url(value, &mut named),
-            Place::Whole(kind) => named.extend((!value.is_empty()).then(|| Secret::new(0..value.len(), kind))),
-        }
+        self.places.in_header(name, value, &mut named);
         self.render(value, named)
     }
 
     /// A request target, or a URL, as it may be shown.
     pub fn target(&mut self, target: &[u8]) -> String {
         let mut named = Vec::new();
-        self.places.url(target, &mut named);
+        self.places.in_target(target, &mut named);
         self.render(target, named)
     }
 
@@ -148,7 +145,9 @@ impl Redactor {
     pub fn headers(&mut self, head: &Head) -> Headers {
         let mut headers = Headers::with_capacity(head.fields.len(), head.raw.len());
         for (name, value) in head.headers() {
-            let plain = matches!(self.places.header(name), Place::Plain) && !self.seen.any_in(value);
+            let plain = matches!(self.places.header(name), Place::Plain)
+                && !places::may_hold_jwt(value)
+                && !self.seen.any_in(value);
             headers.push_with(
                 |text| push_lossy(text, name),
                 |text| match plain {
@@ -168,9 +167,7 @@ impl Redactor {
     /// Takes a value for a secret from now on, wherever it stands. A variable that was not resolved is none, and rules
     /// must be able to name it.
     pub fn learn(&mut self, kind: &'static str, value: &[u8]) {
-        let unresolved =
-            (value.starts_with(b"${") && value.ends_with(b"}")) || (value.starts_with(b"{{") && value.ends_with(b"}}"));
-        if !unresolved && self.seen.wants(value) {
+        if !is_unresolved(value) && self.seen.wants(value) {
             let digest = self.digests.of(value);
             self.seen.add(kind, value, digest);
         }
@@ -208,6 +205,11 @@ impl Redactor {
         push_lossy(&mut shown, bytes.get(done..).unwrap_or_default());
         shown
     }
+}
+
+/// Whether a value is a variable that was not resolved.
+fn is_unresolved(value: &[u8]) -> bool {
+    (value.starts_with(b"${") && value.ends_with(b"}")) || (value.starts_with(b"{{") && value.ends_with(b"}}"))
 }
 
 /// Sorted and without overlaps: where two overlap, the one that begins first (the longer of two that begin together)

@@ -26,6 +26,27 @@ impl Secret {
         Self { range, kind, digest: Some(digest), encoded: false }
     }
 
+    /// The same at another place.
+    pub(super) fn moved(self, range: Range<usize>) -> Self {
+        Self { range, ..self }
+    }
+
+    /// Whether it may hold another.
+    pub(super) fn has_inner(&self) -> bool {
+        self.encoded
+    }
+
+    /// The value without percent-encoding, or without JSON's escapes, where it has any.
+    pub(super) fn plain(&self, value: &[u8]) -> Option<Vec<u8>> {
+        if memchr(b'\\', value).is_some() {
+            let text = std::str::from_utf8(value).ok()?;
+            return serde_json::from_str::<String>(&format!("\"{text}\"")).ok().map(String::into_bytes);
+        }
+        memchr(b'%', value)?;
+        let plain = percent_decoded(value);
+        (plain != value).then_some(plain)
+    }
+
     /// The password within encoded credentials: Basic's (RFC 7617), or SASL PLAIN's, which has NULs between its parts
     /// (RFC 4616).
     fn password(&self, value: &[u8]) -> Option<Vec<u8>> {
@@ -193,8 +214,30 @@ impl Places {
         }
     }
 
+    /// The secrets in a header's value.
+    pub(super) fn in_header(&mut self, name: &[u8], value: &[u8], out: &mut Vec<Secret>) {
+        match self.header(name) {
+            Place::Plain => jwts(value, out),
+            Place::Credentials => credentials(value, out),
+            Place::Cookies => cookies(value, out),
+            Place::SetCookie => set_cookie(value, out),
+            Place::Url => self.in_target(value, out),
+            Place::Whole(kind) => out.extend((!value.is_empty()).then(|| Secret::new(0..value.len(), kind))),
+        }
+    }
+
+    /// The secrets in a request's target, or a URL.
+    pub(super) fn in_target(&self, target: &[u8], out: &mut Vec<Secret>) {
+        self.url(target, out);
+        let named = out.len();
+        jwts(target, out);
+        if out.len() > named {
+            disjoint(out);
+        }
+    }
+
     /// Userinfo, what the path holds, and parameters with secret names in query and fragment (RFC 3986, 3.2.1, 3.4).
-    pub(super) fn url(&self, url: &[u8], out: &mut Vec<Secret>) {
+    fn url(&self, url: &[u8], out: &mut Vec<Secret>) {
         if memchr(b'@', url).is_some() {
             userinfo(url, out);
         }
@@ -215,7 +258,8 @@ impl Places {
         }
     }
 
-    /// JSON fields, also of JSON within a JSON string, form fields, and what messages hold.
+    /// JSON fields, also of JSON within a JSON string, form fields, SASL's answers, JWTs by their shape, and what messages
+    /// hold.
     pub(super) fn text(&self, text: &[u8], out: &mut Vec<Secret>) {
         if memchr(b'"', text).is_some() {
             self.json(text, out);
@@ -234,8 +278,9 @@ impl Places {
         }
         let places = self.further.in_text(text).into_iter();
         out.extend(places.map(|range| Secret { encoded: true, ..Secret::new(range, "secret") }));
-        out.sort_by_key(|secret| secret.range.start);
-        out.dedup_by(|later, earlier| later.range.start < earlier.range.end);
+        sasl(text, out);
+        jwts(text, out);
+        disjoint(out);
     }
 
     /// Every quote may open a name: what follows it up to the next one, also where quotes are escaped.
@@ -281,6 +326,69 @@ impl Places {
         };
         let same = |known: &[u8]| same_field(name, known);
         (query && same(QUERY_ONLY.as_bytes())) || self.fields.iter().any(|known| same(known))
+    }
+}
+
+/// Sorted, and of two that overlap the first.
+fn disjoint(out: &mut Vec<Secret>) {
+    out.sort_by_key(|secret| secret.range.start);
+    out.dedup_by(|later, earlier| later.range.start < earlier.range.end);
+}
+
+/// Shorter than this no signed JWT is: `eyJ…` and two dots.
+const SHORTEST_JWT: usize = 20;
+
+/// Whether a JWT may stand in there.
+pub(super) fn may_hold_jwt(bytes: &[u8]) -> bool {
+    bytes.len() >= SHORTEST_JWT && memchr::memmem::find(bytes, b"eyJ").is_some()
+}
+
+/// JWTs (RFC 7519): three parts in Base64 with dots between, the first of which is a JSON object (`eyJ` is `{"`).
+fn jwts(bytes: &[u8], out: &mut Vec<Secret>) {
+    if bytes.len() < SHORTEST_JWT {
+        return;
+    }
+    let mut done = 0;
+    for begin in memchr::memmem::find_iter(bytes, b"eyJ") {
+        if begin < done {
+            continue;
+        }
+        let run = |from: usize| {
+            let rest = bytes.get(from..).unwrap_or_default().iter();
+            from + rest.take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_')).count()
+        };
+        let first = run(begin);
+        // What was run over holds no other: the next look begins behind it.
+        done = first;
+        let Some(second) = (bytes.get(first) == Some(&b'.')).then(|| run(first + 1)) else { continue };
+        done = second;
+        let Some(end) = (bytes.get(second) == Some(&b'.')).then(|| run(second + 1)) else { continue };
+        done = end;
+        if end - begin >= SHORTEST_JWT && second > first + 1 {
+            out.push(Secret::new(begin..end, "token"));
+        }
+    }
+}
+
+/// What XMPP's `<auth>` and `<response>` hold (RFC 6120, 6.4).
+fn sasl(text: &[u8], out: &mut Vec<Secret>) {
+    for tag in [&b"<auth"[..], &b"<response"[..]] {
+        for at in memchr::memmem::find_iter(text, tag) {
+            let after = at + tag.len();
+            if !text.get(after).is_some_and(|b| b.is_ascii_whitespace() || *b == b'>') {
+                continue;
+            }
+            let rest = text.get(after..).unwrap_or_default();
+            let Some(open) = memchr(b'>', rest).filter(|at| *at == 0 || rest.get(at - 1) != Some(&b'/')) else {
+                continue;
+            };
+            let begin = after + open + 1;
+            let content = text.get(begin..).unwrap_or_default();
+            let length = memchr(b'<', content).unwrap_or(content.len());
+            if length > 0 {
+                out.push(Secret { encoded: true, ..Secret::new(begin..begin + length, "token") });
+            }
+        }
     }
 }
 

@@ -15,6 +15,7 @@ mod cli;
 mod correct_sessions;
 mod desync;
 mod diagnose;
+mod export;
 mod http1_oracle;
 mod hypotheses;
 mod inspector;

@@ -47,6 +47,8 @@ mod tests;
 
 use std::{collections::VecDeque, mem};
 
+pub use upgrade::deflate_of;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{

@@ -15,10 +15,14 @@ pub(super) fn switched_to(response: &Head, asked_for_websocket: bool) -> Switche
     if websocket { SwitchedTo::WebSocket { deflate: deflate(response) } } else { SwitchedTo::Other }
 }
 
-/// The first `permessage-deflate` of `Sec-WebSocket-Extensions` (RFC 7692, 7.1). Window bits that are no number of 8
-/// to 15 count as not given.
 fn deflate(response: &Head) -> Option<DeflateParameters> {
-    response.all("sec-websocket-extensions").flat_map(|value| value.split(|b| *b == b',')).find_map(|extension| {
+    response.all("sec-websocket-extensions").find_map(deflate_of)
+}
+
+/// The first `permessage-deflate` in a value of `Sec-WebSocket-Extensions` (RFC 7692, 7.1). Window bits that are no
+/// number of 8 to 15 count as not given.
+pub fn deflate_of(extensions: &[u8]) -> Option<DeflateParameters> {
+    extensions.split(|b| *b == b',').find_map(|extension| {
         let mut items = extension.split(|b| *b == b';').map(<[u8]>::trim_ascii);
         if !items.next().is_some_and(|name| name.eq_ignore_ascii_case(b"permessage-deflate")) {
             return None;

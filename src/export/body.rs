@@ -1,0 +1,94 @@
+//! A body as it may be shown: codings taken off, secrets replaced. What cannot be searched for secrets does not leave.
+
+use std::borrow::Cow;
+
+use crate::{
+    decode::content::{Decoded, decode_content},
+    model::http::Head,
+    query::contents::{Fullness, MessageBytes},
+    redact::Scrubber,
+};
+
+/// A body, or why there is none.
+#[derive(Debug, Default)]
+pub(super) struct Shown<'b> {
+    pub(super) body: Body<'b>,
+    /// What is odd about it, for the report and for a comment.
+    pub(super) note: Option<&'static str>,
+    /// Its size with codings taken off, before redaction; `None` where that is not known.
+    pub(super) size: Option<u64>,
+}
+
+/// Its bytes.
+#[derive(Debug, Default)]
+pub(super) enum Body<'b> {
+    #[default]
+    None,
+    Text(Cow<'b, str>),
+    Binary(Cow<'b, [u8]>),
+}
+
+impl Body<'_> {
+    /// Whatever it is.
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::None => &[],
+            Self::Text(text) => text.as_bytes(),
+            Self::Binary(bytes) => bytes,
+        }
+    }
+}
+
+pub(super) const TOO_LARGE: &str = "body larger than --body-limit";
+pub(super) const UNREADABLE: &str = "body in a coding that cannot be searched for secrets";
+pub(super) const CODED: &str = "body shown in its content coding";
+pub(super) const MISSING: &str = "body not in the capture (dropped, lost, or cut off)";
+pub(super) const DAMAGED: &str = "body whose content coding is damaged: shown as far as it can be read";
+
+/// `bytes` is the body with its transfer coding taken off.
+pub(super) fn shown<'b>(
+    head: Option<&Head>,
+    message: &MessageBytes,
+    bytes: &'b [u8],
+    limit: u64,
+    scrubber: &mut Scrubber,
+) -> Shown<'b> {
+    match message.extent {
+        Fullness::TooLarge => return Shown { note: Some(TOO_LARGE), ..Shown::default() },
+        Fullness::Missing if bytes.is_empty() => return Shown { note: Some(MISSING), ..Shown::default() },
+        Fullness::None => return Shown::default(),
+        Fullness::Whole | Fullness::Missing => {}
+    }
+    let missing = (message.extent == Fullness::Missing).then_some(MISSING);
+    let coding = head.and_then(|head| head.header("content-encoding")).filter(|_| !bytes.is_empty());
+    let Some(coding) = coding else {
+        return Shown { body: of(scrubber.text(bytes)), note: missing, size: Some(bytes.len() as u64) };
+    };
+    let cap = usize::try_from(limit).unwrap_or(usize::MAX);
+    match decode_content(coding, bytes, cap) {
+        Decoded::Whole(plain) => {
+            let size = Some(plain.len() as u64);
+            Shown { body: of(Cow::Owned(scrubber.text(&plain).into_owned())), note: missing, size }
+        }
+        Decoded::Damaged(plain) => {
+            Shown { body: of(Cow::Owned(scrubber.text(&plain).into_owned())), note: Some(DAMAGED), size: None }
+        }
+        Decoded::Capped(_) => Shown { note: Some(TOO_LARGE), ..Shown::default() },
+        Decoded::Unsupported(_) if scrubber.is_off() => {
+            Shown { body: Body::Binary(Cow::Borrowed(bytes)), note: Some(CODED), size: None }
+        }
+        Decoded::Unsupported(_) => Shown { note: Some(UNREADABLE), ..Shown::default() },
+    }
+}
+
+fn of(bytes: Cow<'_, [u8]>) -> Body<'_> {
+    if bytes.is_empty() {
+        return Body::None;
+    }
+    let is_text = std::str::from_utf8(&bytes).is_ok() && memchr::memchr(0, &bytes).is_none();
+    match (bytes, is_text) {
+        (bytes, false) => Body::Binary(bytes),
+        (Cow::Borrowed(bytes), true) => Body::Text(String::from_utf8_lossy(bytes)),
+        (Cow::Owned(bytes), true) => Body::Text(Cow::Owned(String::from_utf8(bytes).unwrap_or_default())),
+    }
+}

@@ -1,0 +1,399 @@
+//! Exchanges with their bytes, and messages of sockets, in the order of ids: for exports and whoever reads a whole capture.
+//!
+//! Rows come from the capture's lists, whoever holds it; bytes are fetched for many rows in one pass over the segments
+//! where they lie, so that reading everything costs one reading of the segments, and a batch of memory.
+
+use std::{collections::BTreeMap, ops::ControlFlow};
+
+use crate::{
+    decode::{
+        Decoder as _, Event, WebSocketEvent,
+        http1::{
+            self,
+            head::{self, Kind as HeadKind},
+        },
+        websocket::{self, WebSocket},
+    },
+    model::{
+        ExchangeId, Side, Timestamp,
+        http::Head,
+        rows::{ExchangeRow, FrameRow, Row},
+        trace::{ByteRange, Chunk},
+    },
+};
+
+use super::{
+    Error,
+    bodies::Halves,
+    bytes::{self, Want},
+    capture::Capture,
+    list::Query,
+    raw::{self, Part},
+    source::Kind,
+};
+
+/// Rows whose bytes are fetched together.
+const BATCH: usize = 512;
+/// Bytes that are fetched together; one message may be larger.
+const BATCH_BYTES: u64 = 8 << 20;
+
+/// An exchange with its bytes.
+#[derive(Debug)]
+pub struct Content {
+    /// Its row.
+    pub row: ExchangeRow,
+    /// What the client sent.
+    pub request: MessageBytes,
+    /// What was answered.
+    pub response: MessageBytes,
+}
+
+/// A request or a response as it was sent.
+#[derive(Debug, Default)]
+pub struct MessageBytes {
+    /// Head and body with its transfer coding; the head alone where the body is too large.
+    pub raw: Vec<u8>,
+    /// Where the head ends in `raw`.
+    pub head_end: usize,
+    /// Bytes that the body took in its transfer coding.
+    pub body_sent: u64,
+    /// Whether `raw` is all of it.
+    pub extent: Fullness,
+}
+
+/// How much of a message is there.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Fullness {
+    /// All of it.
+    #[default]
+    Whole,
+    /// There was none.
+    None,
+    /// The body was not read for its size.
+    TooLarge,
+    /// Bytes are missing: dropped by retention, lost in a gap, or not sent by then.
+    Missing,
+}
+
+impl MessageBytes {
+    /// The head's bytes.
+    pub fn head(&self) -> &[u8] {
+        self.raw.get(..self.head_end).unwrap_or_default()
+    }
+
+    /// The body's bytes as they were sent, transfer coding included.
+    pub fn body_raw(&self) -> &[u8] {
+        self.raw.get(self.head_end..).unwrap_or_default()
+    }
+
+    fn parse(&self, kind: HeadKind) -> Option<Head> {
+        if self.head_end == 0 {
+            return None;
+        }
+        let from = if kind == HeadKind::Request { Side::Client } else { Side::Server };
+        let raw = self.head();
+        Some(head::parse_head(raw, ByteRange { from, start: 0, end: raw.len() as u64 }, kind).0)
+    }
+}
+
+impl Content {
+    /// The request's head, parsed anew.
+    pub fn request_head(&self) -> Option<Head> {
+        self.request.parse(HeadKind::Request)
+    }
+
+    /// The response's head.
+    pub fn response_head(&self) -> Option<Head> {
+        self.response.parse(HeadKind::Response)
+    }
+
+    /// Both bodies, transfer coding taken off.
+    pub fn bodies(&self) -> (Vec<u8>, Vec<u8>) {
+        let chunked = |raw: &[u8]| {
+            let name = b"transfer-encoding";
+            memchr::memmem::find(raw, b"hunked").is_some()
+                && raw.to_ascii_lowercase().windows(name.len()).any(|window| window == name)
+        };
+        if chunked(self.request.head()) || chunked(self.response.head()) {
+            let halves = Halves::decode(&self.request.raw, &self.response.raw);
+            return (halves.request.body, halves.response.body);
+        }
+        (self.request.body_raw().to_vec(), self.response.body_raw().to_vec())
+    }
+}
+
+/// A message of a socket: text or binary, put together and inflated; or a control frame.
+#[derive(Debug)]
+pub struct SocketMessage<'m> {
+    /// The exchange that opened the socket.
+    pub exchange: ExchangeId,
+    /// Who sent it.
+    pub from: Side,
+    /// Its first frame's opcode.
+    pub opcode: u8,
+    /// The payload, or its beginning.
+    pub payload: &'m [u8],
+    /// Whether that is all of it.
+    pub whole: bool,
+    /// When its last byte arrived.
+    pub at: Timestamp,
+    /// Its last frame.
+    pub frame: &'m FrameRow,
+}
+
+impl Capture {
+    /// Hands out exchanges with their bytes, in the order of ids. Of a body with more than `largest` bytes only the head
+    /// is read.
+    ///
+    /// # Errors
+    /// As [`Capture::list`], and what `each` fails with.
+    pub fn contents(
+        &self,
+        query: Query<'_>,
+        largest: u64,
+        each: &mut dyn FnMut(Content) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
+        let mut batch: Vec<ExchangeRow> = Vec::new();
+        let mut size = 0;
+        let mut ended = false;
+        self.list(Kind::Exchanges, query, &mut |row| {
+            let Row::Exchange(row) = row else { return Ok(ControlFlow::Continue(())) };
+            let [request, response] = ranges(&row, largest).map(|(range, _)| range.len());
+            size += request + response;
+            batch.push(*row);
+            if batch.len() < BATCH && size < BATCH_BYTES {
+                return Ok(ControlFlow::Continue(()));
+            }
+            size = 0;
+            let flow = self.hand_out(&mut batch, largest, each)?;
+            ended = flow.is_break();
+            Ok(flow)
+        })?;
+        if !ended {
+            let _ = self.hand_out(&mut batch, largest, each)?;
+        }
+        Ok(())
+    }
+
+    fn hand_out(
+        &self,
+        batch: &mut Vec<ExchangeRow>,
+        largest: u64,
+        each: &mut dyn FnMut(Content) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<ControlFlow<()>, Error> {
+        let mut wants = Vec::with_capacity(2 * batch.len());
+        for row in batch.iter() {
+            let extent = raw::extent_of(row);
+            wants.extend(ranges(row, largest).map(|(range, _)| Want { connection: row.connection, range, extent }));
+        }
+        let mut got = bytes::fetch(self.dir(), &wants)?.into_iter();
+        for row in batch.drain(..) {
+            let [request, response] = ranges(&row, largest);
+            let head_ends = [
+                row.offsets.request_head_end.saturating_sub(row.offsets.request_start),
+                row.offsets.response_head_end.saturating_sub(row.offsets.response_start),
+            ];
+            let body_sent = [
+                row.offsets.request_end.saturating_sub(row.offsets.request_head_end),
+                row.offsets.response_end.saturating_sub(row.offsets.response_head_end),
+            ];
+            let mut messages = [(request, 0), (response, 1)].map(|((range, cut), at)| {
+                let got = got.next().unwrap_or_default();
+                let head_end = usize::try_from(*head_ends.get(at).unwrap_or(&0)).unwrap_or(usize::MAX);
+                let extent = match (range.is_empty(), got.whole, cut) {
+                    (true, ..) => Fullness::None,
+                    (_, false, _) => Fullness::Missing,
+                    (_, true, true) => Fullness::TooLarge,
+                    (_, true, false) => Fullness::Whole,
+                };
+                // A head that is not all there is none.
+                let head_end = if got.bytes.len() < head_end { 0 } else { head_end };
+                MessageBytes { raw: got.bytes, head_end, body_sent: *body_sent.get(at).unwrap_or(&0), extent }
+            });
+            if row.proxy_made {
+                let mut made = Vec::new();
+                let any = Row::Exchange(Box::new(row.clone()));
+                raw::copy(self.dir(), &any, Part::Response, Some(largest), &mut made)?;
+                let head_end = head::find_head_end(&made, 0).unwrap_or(made.len());
+                let body_sent = (made.len() - head_end.min(made.len())) as u64;
+                if let Some(response) = messages.get_mut(1) {
+                    *response = MessageBytes { raw: made, head_end, body_sent, extent: Fullness::Whole };
+                }
+            }
+            let [request, response] = messages;
+            if each(Content { row, request, response })?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
+    }
+
+    /// Hands out the messages of all sockets, in the order in which they were complete. `wanted` chooses sockets.
+    /// Payloads beyond `largest` bytes are cut.
+    ///
+    /// # Errors
+    /// As [`Capture::list`], and what `each` fails with.
+    pub fn messages(
+        &self,
+        wanted: &dyn Fn(ExchangeId) -> bool,
+        largest: usize,
+        each: &mut dyn FnMut(SocketMessage<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut sockets = Sockets::of(self, largest)?;
+        self.frames(wanted, &mut |row, bytes| sockets.frame(row, bytes, each))
+    }
+
+    /// Hands out all frames with their bytes, header included; fewer where some are missing or the frame is very large.
+    ///
+    /// # Errors
+    /// As [`Capture::list`], and what `each` fails with.
+    pub fn frames(
+        &self,
+        wanted: &dyn Fn(ExchangeId) -> bool,
+        each: &mut dyn FnMut(&FrameRow, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut batch: Vec<FrameRow> = Vec::new();
+        let mut size = 0;
+        self.list(Kind::Frames, Query::default(), &mut |row| {
+            let Row::Frame(row) = row else { return Ok(ControlFlow::Continue(())) };
+            if !wanted(row.exchange) {
+                return Ok(ControlFlow::Continue(()));
+            }
+            size += row.end.saturating_sub(row.start);
+            batch.push(row);
+            if batch.len() >= BATCH || size >= BATCH_BYTES {
+                size = 0;
+                self.fetch_frames(&mut batch, each)?;
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        self.fetch_frames(&mut batch, each)
+    }
+
+    fn fetch_frames(
+        &self,
+        batch: &mut Vec<FrameRow>,
+        each: &mut dyn FnMut(&FrameRow, &[u8]) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let wants: Vec<Want> = batch
+            .iter()
+            .map(|row| {
+                let end = if row.end.saturating_sub(row.start) > LARGEST_FRAME { row.start } else { row.end };
+                let range = ByteRange { from: row.from, start: row.start, end };
+                Want { connection: row.connection, range, extent: row.extent }
+            })
+            .collect();
+        let got = bytes::fetch(self.dir(), &wants)?;
+        batch.drain(..).zip(got).try_for_each(|(row, got)| each(&row, &got.bytes))
+    }
+
+    /// What was agreed on each socket, and how many frames it had.
+    fn sockets(&self) -> Result<BTreeMap<u64, Socket>, Error> {
+        let mut sockets = BTreeMap::new();
+        self.list(Kind::Exchanges, Query::default(), &mut |row| {
+            if let Row::Exchange(row) = row
+                && let Some(socket) = &row.websocket
+            {
+                let frames = socket.frames_from_client + socket.frames_from_server;
+                let head = row.response_headers.iter().flat_map(|headers| headers.iter());
+                let extensions = head.filter(|(name, _)| name.eq_ignore_ascii_case("sec-websocket-extensions"));
+                let extensions: Vec<&str> = extensions.map(|(_, value)| value).collect();
+                let deflate = http1::deflate_of(extensions.join(", ").as_bytes());
+                sockets.insert(row.id.0, Socket { frames, deflate, decoder: None });
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+        Ok(sockets)
+    }
+}
+
+/// Larger frames are not read.
+const LARGEST_FRAME: u64 = 64 << 20;
+
+/// The decoders of sockets.
+pub struct Sockets {
+    open: BTreeMap<u64, Socket>,
+    largest: usize,
+}
+
+struct Socket {
+    /// Those that are still to come.
+    frames: u64,
+    deflate: Option<crate::decode::DeflateParameters>,
+    decoder: Option<Box<WebSocket>>,
+}
+
+impl Sockets {
+    /// One that hands out at most so many bytes of a message.
+    ///
+    /// # Errors
+    /// As [`Capture::list`].
+    pub fn of(capture: &Capture, largest: usize) -> Result<Self, Error> {
+        Ok(Self { open: capture.sockets()?, largest })
+    }
+
+    /// The next frame of whatever socket, as [`Capture::frames`] gives it.
+    ///
+    /// # Errors
+    /// What `each` fails with.
+    pub fn frame(
+        &mut self,
+        row: &FrameRow,
+        bytes: &[u8],
+        each: &mut dyn FnMut(SocketMessage<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let Some(socket) = self.open.get_mut(&row.exchange.0) else { return Ok(()) };
+        let options = websocket::Options {
+            frame_bytes: self.largest,
+            message_bytes: self.largest,
+            ..websocket::Options::default()
+        };
+        let decoder = socket.decoder.get_or_insert_with(|| Box::new(WebSocket::new(socket.deflate, options)));
+        let mut result = Ok(());
+        let mut take = |event: Event<'_>| {
+            let (from, opcode, payload, at) = match event {
+                Event::WebSocket(WebSocketEvent::Message { from, opcode, payload, at }) => (from, opcode, payload, at),
+                Event::WebSocket(WebSocketEvent::Frame(frame)) if frame.opcode >= 8 => {
+                    (frame.from, frame.opcode, frame.payload, frame.at)
+                }
+                _ => return,
+            };
+            if result.is_ok() {
+                let (payload, whole) = (payload.bytes, payload.whole);
+                let exchange = row.exchange;
+                result = each(SocketMessage { exchange, from, opcode, payload, whole, at, frame: row });
+            }
+        };
+        let range = ByteRange { from: row.from, start: row.start, end: row.end };
+        let at = row.arrived_ns;
+        if bytes.len() as u64 == range.len() {
+            let chunk = Chunk { from: row.from, offset: row.start, arrived: Some(at), read: at, bytes };
+            decoder.push(&chunk, &mut take);
+        } else {
+            decoder.lost(range, at, &mut take);
+        }
+        // Its windows are given back as soon as nothing more comes.
+        socket.frames = socket.frames.saturating_sub(1);
+        if socket.frames == 0 {
+            socket.decoder = None;
+        }
+        result
+    }
+}
+
+/// What is read of request and response, and whether that is the head alone.
+fn ranges(row: &ExchangeRow, largest: u64) -> [(ByteRange, bool); 2] {
+    let offsets = row.offsets;
+    let range = |from, start: u64, head_end: u64, end: u64| {
+        let cut = end.saturating_sub(head_end) > largest;
+        let end = if cut { head_end } else { end };
+        (ByteRange { from, start, end }, cut)
+    };
+    let request = range(Side::Client, offsets.request_start, offsets.request_head_end, offsets.request_end);
+    let response = range(Side::Server, offsets.response_start, offsets.response_head_end, offsets.response_end);
+    if row.proxy_made {
+        let none = ByteRange { from: Side::Server, start: 0, end: 0 };
+        return [request, (none, false)];
+    }
+    [request, response]
+}

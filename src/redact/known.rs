@@ -1,0 +1,231 @@
+//! All secrets of a capture, to be found wherever they stand, in whatever form they travel: as they are, percent-encoded
+//! (wholly or in part), escaped in JSON, in Base64 of either alphabet and at any alignment. Filled first, then searched; memory is some 40
+//! bytes for each form of each value, whatever its length.
+//!
+//! A value is known by its last eight bytes (tokens share their first ones: `eyJhbGci…`), its length and a hash. A
+//! bitmap says no at nearly every place of what is searched.
+
+use std::{collections::HashSet, ops::Range};
+
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+
+use super::{Digest, places::Secret, quick_hash};
+
+/// Shorter values would be found where they mean nothing: they are replaced at named places only.
+pub(super) const SHORTEST: usize = 8;
+/// Longer values than this are replaced at named places only.
+const LONGEST: usize = 64 << 10;
+/// Longer ones get no Base64 forms.
+const LONGEST_ENCODED: usize = 4096;
+/// Longer words are not decoded: no URL is.
+const LONGEST_TOKEN: usize = 256 << 10;
+/// How many bytes one search may compare, beside 64 for each byte that it looks through.
+const COMPARISONS: usize = 1 << 20;
+
+/// One form of one value.
+#[derive(Clone, Copy)]
+struct Form {
+    tail: u64,
+    length: usize,
+    hash: u64,
+    kind: &'static str,
+    digest: Digest,
+}
+
+/// Values as they are collected.
+#[derive(Default)]
+pub(super) struct Gathered {
+    values: HashSet<Digest>,
+    forms: Vec<Form>,
+}
+
+/// See the module.
+#[derive(Default)]
+pub(super) struct Known {
+    forms: Vec<Form>,
+    bits: Vec<u64>,
+    shift: u32,
+}
+
+impl Gathered {
+    /// How many values there are.
+    pub(super) fn len(&self) -> usize {
+        self.values.len()
+    }
+
+    /// Adds a value in all its forms, and in one more (`said`), if it is new and of a length that can be found again.
+    pub(super) fn add(&mut self, kind: &'static str, value: &[u8], digest: Digest, said: &[u8]) {
+        if !(SHORTEST..=LONGEST).contains(&value.len()) || !self.values.insert(digest) {
+            return;
+        }
+        let mut forms: Vec<Vec<u8>> = vec![value.to_vec(), said.to_vec()];
+        let is_plain = |b: &u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'.' | b'_' | b'~');
+        if !value.iter().all(is_plain) {
+            let json = serde_json::to_string(&String::from_utf8_lossy(value)).unwrap_or_default();
+            let json = json.trim_matches('"');
+            forms.push(json.as_bytes().to_vec());
+            forms.push(json.replace('/', "\\/").into_bytes());
+            // As Gson writes them, which is what JMeter scripts use.
+            let mut gson = json.replace('=', "\\u003d").replace('&', "\\u0026");
+            gson = gson.replace('<', "\\u003c").replace('>', "\\u003e").replace('\'', "\\u0027");
+            forms.push(gson.into_bytes());
+        }
+        if value.len() <= LONGEST_ENCODED {
+            for shift in 0..3 {
+                let form = in_base64(value, shift);
+                let other: Vec<u8> = form
+                    .iter()
+                    .map(|b| {
+                        if *b == b'+' {
+                            b'-'
+                        } else if *b == b'/' {
+                            b'_'
+                        } else {
+                            *b
+                        }
+                    })
+                    .collect();
+                forms.push(form);
+                forms.push(other);
+            }
+        }
+        forms.sort_unstable();
+        forms.dedup();
+        for form in forms {
+            if let Some(tail) = tail_of(&form, form.len()) {
+                self.forms.push(Form { tail, length: form.len(), hash: quick_hash(&form), kind, digest });
+            }
+        }
+    }
+
+    /// Ready to be searched.
+    pub(super) fn finish(self) -> Known {
+        let mut forms = self.forms;
+        // The longest of those with the same end comes first.
+        forms.sort_unstable_by_key(|form| (form.tail, std::cmp::Reverse(form.length), form.digest));
+        forms.dedup_by_key(|form| (form.tail, form.length, form.hash));
+        let bits = (forms.len() * 64).next_power_of_two().clamp(1 << 15, 1 << 27);
+        let mut known = Known { forms: Vec::new(), bits: vec![0; bits / 64], shift: 64 - bits.trailing_zeros() };
+        for form in &forms {
+            let place = known.place(form.tail);
+            if let Some(word) = known.bits.get_mut(place / 64) {
+                *word |= 1 << (place % 64);
+            }
+        }
+        known.forms = forms;
+        known
+    }
+}
+
+impl Known {
+    /// Appends the places of all secrets in the bytes, as they are and percent-encoded (which may be every character, or
+    /// some).
+    pub(super) fn find(&self, bytes: &[u8], out: &mut Vec<Secret>) {
+        self.find_plain(bytes, out);
+        if memchr::memchr(b'%', bytes).is_none() || self.forms.is_empty() {
+            return;
+        }
+        let parts = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>');
+        let mut begin = 0;
+        for token in bytes.split(parts) {
+            if token.len() <= LONGEST_TOKEN && memchr::memchr(b'%', token).is_some() {
+                let (plain, places) = percent_decoded(token);
+                let mut found = Vec::new();
+                self.find_plain(&plain, &mut found);
+                for secret in found {
+                    let at = |index: usize| places.get(index).copied().unwrap_or(token.len());
+                    let range = begin + at(secret.range.start)..begin + at(secret.range.end);
+                    out.push(secret.moved(range));
+                }
+            }
+            begin += token.len() + 1;
+        }
+    }
+
+    /// From the end to the begin, the longest at each place, and no place twice. Where comparing costs too much (a hostile
+    /// client sent values that are each other's ends), everything before that place is taken for one secret.
+    fn find_plain(&self, bytes: &[u8], out: &mut Vec<Secret>) {
+        if self.forms.is_empty() {
+            return;
+        }
+        let mut budget = COMPARISONS.saturating_add(64 * bytes.len());
+        let mut end = bytes.len();
+        while let Some(tail) = tail_of(bytes, end) {
+            let place = self.place(tail);
+            if self.bits.get(place / 64).is_none_or(|word| word & (1 << (place % 64)) == 0) {
+                end -= 1;
+                continue;
+            }
+            match self.longest(bytes, end, tail, &mut budget) {
+                Found::Form(range, form) => {
+                    end = range.start;
+                    out.push(Secret::known(range, form.kind, form.digest));
+                }
+                Found::Nothing => end -= 1,
+                Found::TooMuch => return out.push(Secret::new(0..end, "secret")),
+            }
+        }
+    }
+
+    fn longest(&self, bytes: &[u8], end: usize, tail: u64, budget: &mut usize) -> Found {
+        let first = self.forms.partition_point(|form| form.tail < tail);
+        for form in self.forms.get(first..).unwrap_or_default().iter().take_while(|form| form.tail == tail) {
+            let Some(begin) = end.checked_sub(form.length) else { continue };
+            match budget.checked_sub(form.length) {
+                Some(left) => *budget = left,
+                None => return Found::TooMuch,
+            }
+            if bytes.get(begin..end).is_some_and(|there| quick_hash(there) == form.hash) {
+                return Found::Form(begin..end, *form);
+            }
+        }
+        Found::Nothing
+    }
+
+    fn place(&self, tail: u64) -> usize {
+        usize::try_from(tail.wrapping_mul(0x9e37_79b9_7f4a_7c15) >> self.shift).unwrap_or(0)
+    }
+}
+
+enum Found {
+    Form(Range<usize>, Form),
+    Nothing,
+    TooMuch,
+}
+
+/// The eight bytes before `end`.
+fn tail_of(bytes: &[u8], end: usize) -> Option<u64> {
+    let window = bytes.get(end.checked_sub(SHORTEST)?..end)?;
+    Some(u64::from_le_bytes(window.try_into().ok()?))
+}
+
+/// Without percent-encoding, and where each byte (and the end) stood.
+fn percent_decoded(token: &[u8]) -> (Vec<u8>, Vec<usize>) {
+    let digit = |at: usize| token.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
+    let (mut plain, mut places) = (Vec::with_capacity(token.len()), Vec::with_capacity(token.len() + 1));
+    let mut at = 0;
+    while let Some(byte) = token.get(at) {
+        places.push(at);
+        match (byte, digit(at + 1), digit(at + 2)) {
+            (b'%', Some(high), Some(low)) => {
+                plain.push(high << 4 | low);
+                at += 3;
+            }
+            _ => {
+                plain.push(*byte);
+                at += 1;
+            }
+        }
+    }
+    places.push(token.len());
+    (plain, places)
+}
+
+/// The characters of Base64 that depend on the value alone, where it begins `shift` bytes behind a multiple of three.
+fn in_base64(value: &[u8], shift: usize) -> Vec<u8> {
+    let mut padded = vec![0; shift];
+    padded.extend_from_slice(value);
+    let whole = padded.len() * 8 / 6;
+    let encoded = STANDARD.encode(&padded).into_bytes();
+    encoded.get((shift * 8).div_ceil(6)..whole.min(encoded.len())).unwrap_or_default().to_vec()
+}
