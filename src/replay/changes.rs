@@ -324,7 +324,7 @@ mod tests {
             "hold=metadata:0ms,copies=20",
             "delay=path~\"/a,b\":200ms,drop-header=Accept,fix-json",
             "hold=metadata:100ms,max-inflight=83,retry=1:0ms",
-            "delay=websocket=false:200ms,unique-token=tokens.csv",
+            "delay=not websocket:200ms,unique-token=tokens.csv",
             "wait-for=ready,ramp=1m,max-inflight=80,retry=3:200ms,copies=2,speed=1.5x",
         ] {
             let arm = Changes::default().parse_arm(text).unwrap();
