@@ -498,10 +498,12 @@ enum Given {
 
 /// Whether refusals themselves bring it about: they are fast, so clients send more; clients connect anew after them.
 fn follows_refusals(candidate: &Candidate, split: Split) -> bool {
-    // Who is refused a socket asks again for a socket: in a burst of refusals, more of what is refused is asked for.
-    let Kind::Dose { counting, .. } = &candidate.kind else { return !candidate.within_routes };
+    // In a burst of refusals, who is refused a socket asks for one again, or goes on without; what needed the answer
+    // lacks it.
+    let Kind::Dose { counting, .. } = &candidate.kind else { return true };
     match candidate.hypothesis.as_str() {
-        "connection-ordinal" | "connection-idle" | "since-open" => split.side == Side::Below,
+        "connection-idle" => true,
+        "connection-ordinal" | "since-open" => split.side == Side::Below,
         _ => *counting == Some(crate::model::finding::Counting::Offered),
     }
 }

@@ -99,7 +99,7 @@ fn decide(
     progress(0.3);
     let binomial = Binomial::default();
     let search = Search { sample: &sample, candidates: &candidates, options, binomial: &binomial };
-    let positions = (0..sample.len() as u32).collect();
+    let positions = sample.comparable(columns);
     let found = search.run(positions, &mut |done| progress(0.3 + 0.6 * done));
     if found.admissible < options.min_shifts {
         verdict.result = Conclusion::NotEnoughData;

@@ -1,12 +1,12 @@
 //! The units that count: accepted or refused, in the order in which they were offered, with what every candidate is
 //! judged within (their routes), and what had happened just before each.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::model::columns::{Columns, Outcome, UNKNOWN};
 
 /// Routes that are strata of their own; all others are one.
-const OWN_STRATA: usize = 6;
+const OWN_STRATA: usize = 12;
 /// So many answers are what has just happened.
 const RECENT: usize = 16;
 
@@ -48,6 +48,22 @@ impl Sample {
     /// How many.
     pub(super) fn len(&self) -> usize {
         self.unit.len()
+    }
+
+    /// The positions in which there is something to compare: those of routes that are refused at all. What is never
+    /// refused may be what cannot be. Where one route alone is refused, all: it may be the route.
+    pub(super) fn comparable(&self, columns: &Columns) -> Vec<u32> {
+        let route = |position: usize| {
+            let unit = self.unit.get(position).copied().unwrap_or(u32::MAX);
+            columns.units.route.get(unit as usize).copied().unwrap_or(u32::MAX)
+        };
+        let refused: BTreeSet<u32> =
+            self.refused.iter().enumerate().filter(|(_, refused)| **refused).map(|(at, _)| route(at)).collect();
+        let all = 0..self.len() as u32;
+        if refused.len() < 2 {
+            return all.collect();
+        }
+        all.filter(|position| refused.contains(&route(*position as usize))).collect()
     }
 
     /// How many strata there are, that of all other routes among them.

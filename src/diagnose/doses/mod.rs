@@ -14,6 +14,9 @@ use crate::model::{
     finding::Counting,
 };
 
+/// What a granted upgrade is answered with.
+const SWITCHING: u16 = 101;
+
 /// One dose of every unit; NaN where it has none.
 pub(super) struct Dose {
     /// Its hypothesis.

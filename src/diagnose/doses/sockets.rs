@@ -7,10 +7,7 @@ use crate::model::{
     finding::Counting,
 };
 
-use super::{Arrivals, Dose, Sides, Tally, sorted_by};
-
-/// What a granted upgrade is answered with.
-const SWITCHING: u16 = 101;
+use super::{Arrivals, Dose, SWITCHING, Sides, Tally, sorted_by};
 
 /// A hypothesis, how special it is, each unit's key, and a socket's.
 type Scope<'a> = (&'static str, f64, &'a [u32], fn(&SocketSpan) -> u32);
