@@ -90,6 +90,11 @@ pub struct Offer<'a> {
 }
 
 impl Offer<'_> {
+    /// Whether a refusal of it would be known for one: what strikes at random strikes all of these.
+    pub fn is_counted(&self) -> bool {
+        !self.request.is_message || self.scenario.surface.counts_messages()
+    }
+
     /// How long its session's socket has been open at the server.
     pub fn since_open(&self) -> Option<i64> {
         let socket = self.socket.filter(|socket| socket.closed_ns.is_none())?;
@@ -391,8 +396,7 @@ fn refusal(
             return (Some(refusal), Some(RefusedBy::Plant(number)));
         }
     }
-    let may_fail = !offer.request.is_message && !matches!(offer.request.kind, Kind::Token | Kind::Refresh);
-    if may_fail && chance.share(offer.scenario.base_refused) {
+    if offer.is_counted() && chance.share(offer.scenario.base_refused) {
         return (
             Some(Refusal::bad_request("bad.request", "The request could not be processed")),
             Some(RefusedBy::Chance),

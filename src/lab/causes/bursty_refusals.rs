@@ -68,7 +68,7 @@ impl Cause for Bursts {
             let mean = if self.is_burst { self.length } else { self.pause };
             self.until += (random.exponential(mean) as i64).max(1);
         }
-        (self.is_burst && !offer.request.is_message && random.share(self.share))
+        (self.is_burst && offer.is_counted() && random.share(self.share))
             .then(|| Refusal::bad_request("bad.request", "The request could not be processed"))
     }
 }

@@ -55,7 +55,7 @@ struct Outage {
 
 impl Cause for Outage {
     fn refuse(&mut self, offer: &Offer<'_>, random: &mut Random) -> Option<Refusal> {
-        let is_within = (self.from..self.to).contains(&offer.now) && !offer.request.is_message;
+        let is_within = (self.from..self.to).contains(&offer.now) && offer.is_counted();
         (is_within && random.share(self.share))
             .then(|| Refusal::bad_request("bad.request", "The request could not be processed"))
     }

@@ -28,7 +28,7 @@ struct Chance {
 
 impl Cause for Chance {
     fn refuse(&mut self, offer: &Offer<'_>, random: &mut Random) -> Option<Refusal> {
-        (!offer.request.is_message && random.share(self.share))
+        (offer.is_counted() && random.share(self.share))
             .then(|| Refusal::bad_request("bad.request", "The request could not be processed"))
     }
 }

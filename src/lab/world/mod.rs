@@ -409,7 +409,8 @@ impl World {
                 self.close(link, now);
             }
             kind if surface.is_message(kind) => {
-                if is_current && kind == Kind::Hello && decision.refusal.is_none() && surface.has_gate_message() {
+                // Who was refused goes on as well.
+                if is_current && kind == Kind::Hello && surface.has_gate_message() {
                     player.agent.ready();
                 }
             }
