@@ -44,7 +44,10 @@ fn each_mistake_of_a_plan_is_flagged_where_it_is_and_nothing_else() {
         samplers.insert(frame["id"].as_str().unwrap().to_owned(), socket);
     }
 
-    let flags = run.product.json("ls", &["flags"]);
+    let mut flags = run.product.json("ls", &["flags"]);
+    // A client that is quicker than the return of our write of the 101 gets a hint, which claims nothing; on a busy machine
+    // that happens. An error would be wrong.
+    flags.retain(|flag| flag["rule"] != "metadata-before-open" || flag["severity"] != "hint");
     let mut flagged: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     for flag in &flags {
         let sampler = &samplers[flag["subject"].as_str().unwrap()];
