@@ -64,7 +64,7 @@ pub(super) fn fetch(dir: &CaptureDir, wants: &[Want]) -> Result<Vec<Got>, Error>
             }
             // What is past its last record is looked for now and then: many may wait, and records are many more.
             events += 1;
-            if events % SWEEP == 0 || active.len() <= FEW {
+            if events.is_multiple_of(SWEEP) || active.len() <= FEW {
                 active.retain(|_, waiting| {
                     waiting.retain(|at| wants.get(*at).is_some_and(|want| want.extent.last >= position));
                     !waiting.is_empty()

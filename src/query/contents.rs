@@ -141,6 +141,9 @@ pub struct SocketMessage<'m> {
     pub frame: &'m FrameRow,
 }
 
+/// Takes frames with their bytes.
+pub type EachFrame<'e> = dyn FnMut(&FrameRow, &[u8]) -> Result<(), Error> + 'e;
+
 impl Capture {
     /// Hands out exchanges with their bytes, in the order of ids. Of a body with more than `largest` bytes only the head
     /// is read.
@@ -247,11 +250,7 @@ impl Capture {
     ///
     /// # Errors
     /// As [`Capture::list`], and what `each` fails with.
-    pub fn frames(
-        &self,
-        wanted: &dyn Fn(ExchangeId) -> bool,
-        each: &mut dyn FnMut(&FrameRow, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    pub fn frames(&self, wanted: &dyn Fn(ExchangeId) -> bool, each: &mut EachFrame<'_>) -> Result<(), Error> {
         let mut batch: Vec<FrameRow> = Vec::new();
         let mut size = 0;
         self.list(Kind::Frames, Query::default(), &mut |row| {
@@ -270,11 +269,7 @@ impl Capture {
         self.fetch_frames(&mut batch, each)
     }
 
-    fn fetch_frames(
-        &self,
-        batch: &mut Vec<FrameRow>,
-        each: &mut dyn FnMut(&FrameRow, &[u8]) -> Result<(), Error>,
-    ) -> Result<(), Error> {
+    fn fetch_frames(&self, batch: &mut Vec<FrameRow>, each: &mut EachFrame<'_>) -> Result<(), Error> {
         let wants: Vec<Want> = batch
             .iter()
             .map(|row| {

@@ -19,11 +19,7 @@ use firstframe::{
     store::{CaptureDir, CaptureMeta, SegmentWriter, State, format, segment_writer},
 };
 
-#[path = "reading/scenario.rs"]
-#[allow(dead_code, reason = "the reading tests use the rest")]
-mod scenario;
-
-use scenario::Script;
+use crate::reading::scenario::{self, Script};
 
 fn inspection() -> Inspection {
     Inspection {

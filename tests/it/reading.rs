@@ -2,7 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
-mod scenario;
+pub(crate) mod scenario;
 mod secrets;
 
 use std::{

@@ -297,11 +297,14 @@ fn hides(head: &Head, raw: &[u8], body: &[u8], places: &[SecretPlace], scrubber:
     }
 }
 
+/// Where a payload lies, and its mask.
+type Masked = (Range<u64>, [u8; 4]);
+
 /// Frames, each covered by what its message holds.
 struct Messages {
     decoders: Sockets,
     /// The payloads of a message whose end has not come, with their masks.
-    waiting: BTreeMap<(u64, bool), Vec<(Range<u64>, [u8; 4])>>,
+    waiting: BTreeMap<(u64, bool), Vec<Masked>>,
 }
 
 impl Messages {

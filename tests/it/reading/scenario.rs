@@ -11,35 +11,35 @@ use firstframe::model::{
 };
 
 /// Where facts go.
-pub(super) type Put<'p> = dyn FnMut(ConnectionId, Fact<'_>) + 'p;
+pub(crate) type Put<'p> = dyn FnMut(ConnectionId, Fact<'_>) + 'p;
 
-pub(super) const TOKEN: &str = "Bearer s3cr3t-token-0123456789abcdef";
-pub(super) const METADATA: &str = "{\"id\": \"agent-7\", \"state\": ,}";
+pub(crate) const TOKEN: &str = "Bearer s3cr3t-token-0123456789abcdef";
+pub(crate) const METADATA: &str = "{\"id\": \"agent-7\", \"state\": ,}";
 
 /// Facts with a clock in microseconds and each side's offsets.
-pub(super) struct Script<'p> {
+pub(crate) struct Script<'p> {
     put: &'p mut Put<'p>,
     now: u64,
     offsets: BTreeMap<(u64, Side), u64>,
 }
 
 impl<'p> Script<'p> {
-    pub(super) fn new(put: &'p mut Put<'p>) -> Self {
+    pub(crate) fn new(put: &'p mut Put<'p>) -> Self {
         Self { put, now: 0, offsets: BTreeMap::new() }
     }
 
     /// Lets time pass, in microseconds.
-    pub(super) fn wait(&mut self, micros: u64) -> Timestamp {
+    pub(crate) fn wait(&mut self, micros: u64) -> Timestamp {
         self.now += micros * 1000;
         Timestamp(self.now)
     }
 
-    pub(super) fn fact(&mut self, c: u64, fact: Fact<'_>) {
+    pub(crate) fn fact(&mut self, c: u64, fact: Fact<'_>) {
         (self.put)(ConnectionId(c), fact);
     }
 
     /// Accept, CONNECT, dial and both handshakes.
-    pub(super) fn open_tunnel(&mut self, c: u64, authority: &str) {
+    pub(crate) fn open_tunnel(&mut self, c: u64, authority: &str) {
         self.open(c);
         let begin = self.wait(100);
         let end = self.wait(50);
@@ -58,14 +58,14 @@ impl<'p> Script<'p> {
         self.fact(c, Fact::ServerRtt(ServerRtt { at, rtt_ns: 950_000 }));
     }
 
-    pub(super) fn open(&mut self, c: u64) {
+    pub(crate) fn open(&mut self, c: u64) {
         let at = self.wait(10_000);
         let client = format!("127.0.0.1:{}", 50_000 + c).parse().unwrap();
         let listener = "127.0.0.1:8080".parse().unwrap();
         self.fact(c, Fact::Opened(Opened { at, mode: "forward".to_owned(), client, listener }));
     }
 
-    pub(super) fn dialed(&mut self, c: u64, authority: &str, begin: Timestamp, end: Timestamp, error: Option<&str>) {
+    pub(crate) fn dialed(&mut self, c: u64, authority: &str, begin: Timestamp, end: Timestamp, error: Option<&str>) {
         let address = error.is_none().then(|| "192.0.2.7:443".parse().unwrap());
         let dialed = Dialed {
             begin,
@@ -94,13 +94,13 @@ impl<'p> Script<'p> {
     }
 
     /// Bytes arrive and are written on; returns where they stand.
-    pub(super) fn say(&mut self, c: u64, from: Side, bytes: &[u8]) -> ByteRange {
+    pub(crate) fn say(&mut self, c: u64, from: Side, bytes: &[u8]) -> ByteRange {
         let arrived = self.wait(500);
         self.say_at(c, from, bytes, arrived, 30)
     }
 
     /// The same with the instant of arrival, and how many microseconds later they were written.
-    pub(super) fn say_at(&mut self, c: u64, from: Side, bytes: &[u8], arrived: Timestamp, later: u64) -> ByteRange {
+    pub(crate) fn say_at(&mut self, c: u64, from: Side, bytes: &[u8], arrived: Timestamp, later: u64) -> ByteRange {
         let offset = self.offsets.entry((c, from)).or_default();
         let start = *offset;
         *offset += bytes.len() as u64;
@@ -114,7 +114,7 @@ impl<'p> Script<'p> {
     }
 
     /// Bytes arrive, and nothing more is known of them.
-    pub(super) fn say_unwritten(&mut self, c: u64, from: Side, bytes: &[u8]) {
+    pub(crate) fn say_unwritten(&mut self, c: u64, from: Side, bytes: &[u8]) {
         let arrived = self.wait(500);
         let offset = self.offsets.entry((c, from)).or_default();
         let chunk = Chunk { from, offset: *offset, arrived: Some(arrived), read: arrived, bytes };
@@ -123,7 +123,7 @@ impl<'p> Script<'p> {
     }
 
     /// Bytes that were relayed and not recorded.
-    pub(super) fn lose(&mut self, c: u64, from: Side, bytes: u64) {
+    pub(crate) fn lose(&mut self, c: u64, from: Side, bytes: u64) {
         let offset = self.offsets.entry((c, from)).or_default();
         let range = ByteRange { from, start: *offset, end: *offset + bytes };
         *offset += bytes;
@@ -131,13 +131,13 @@ impl<'p> Script<'p> {
         self.fact(c, Fact::Gap(Gap { at, range, why: "the queue was full".to_owned() }));
     }
 
-    pub(super) fn close(&mut self, c: u64, by: Closer, how: Ending) {
+    pub(crate) fn close(&mut self, c: u64, by: Closer, how: Ending) {
         let at = self.wait(300);
         self.fact(c, Fact::Closed(Closed { at, by, how, error: None }));
     }
 }
 
-pub(super) fn upgrade_request(thread: &str) -> String {
+pub(crate) fn upgrade_request(thread: &str) -> String {
     format!(
         "GET /notifications?token=s3cr3t-query-token-42 HTTP/1.1\r\nHost: api.test\r\nX-JM-Thread: {thread}\r\n\
          Authorization: {TOKEN}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\n\
@@ -145,10 +145,10 @@ pub(super) fn upgrade_request(thread: &str) -> String {
     )
 }
 
-pub(super) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
+pub(crate) const SWITCHING: &str = "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\
                                     Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n\r\n";
 
-pub(super) fn metadata_request(thread: &str) -> String {
+pub(crate) fn metadata_request(thread: &str) -> String {
     format!(
         "POST /api/v2/metadata HTTP/1.1\r\nHost: api.test\r\nX-JM-Thread: {thread}\r\nAuthorization: {TOKEN}\r\n\
          X Bad:: v \r\nContent-Type: application/json\r\nContent-Length: {}\r\n\r\n{METADATA}",
@@ -156,12 +156,12 @@ pub(super) fn metadata_request(thread: &str) -> String {
     )
 }
 
-pub(super) const REFUSED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\
+pub(crate) const REFUSED: &str = "HTTP/1.1 400 Bad Request\r\nContent-Type: application/json\r\n\
                                   Transfer-Encoding: chunked\r\n\r\n\
                                   f\r\n{\"error\":\"not y\r\n4\r\net\"}\r\n0\r\n\r\n";
 
 /// A masked text frame (RFC 6455, 5.2).
-pub(super) fn masked(opcode: u8, text: &[u8]) -> Vec<u8> {
+pub(crate) fn masked(opcode: u8, text: &[u8]) -> Vec<u8> {
     let mask = [1, 2, 3, 4];
     let mut frame = vec![0x80 | opcode, 0x80 | u8::try_from(text.len()).unwrap()];
     frame.extend(mask);
@@ -169,7 +169,7 @@ pub(super) fn masked(opcode: u8, text: &[u8]) -> Vec<u8> {
     frame
 }
 
-pub(super) fn unmasked(opcode: u8, text: &[u8]) -> Vec<u8> {
+pub(crate) fn unmasked(opcode: u8, text: &[u8]) -> Vec<u8> {
     let mut frame = vec![0x80 | opcode, u8::try_from(text.len()).unwrap()];
     frame.extend(text);
     frame
@@ -179,7 +179,7 @@ pub(super) fn unmasked(opcode: u8, text: &[u8]) -> Vec<u8> {
 /// - c2: metadata (x2) of the same session sent before its OPEN, malformed and refused; x3 in absolute form, rewritten;
 /// - c3: a server that cannot be reached, answered by the proxy;
 /// - c4: a reset in the middle of a body, behind a gap (x4).
-pub(super) fn play(script: &mut Script<'_>) {
+pub(crate) fn play(script: &mut Script<'_>) {
     script.open_tunnel(1, "api.test:443");
     script.open_tunnel(2, "api.test:443");
     script.say(1, Side::Client, upgrade_request("1-1").as_bytes());
@@ -231,7 +231,7 @@ pub(super) fn play(script: &mut Script<'_>) {
 }
 
 /// The end of what [`play`] leaves open.
-pub(super) fn end(script: &mut Script<'_>) {
+pub(crate) fn end(script: &mut Script<'_>) {
     script.close(2, Closer::Client, Ending::CloseNotify);
     script.say(1, Side::Client, &masked(8, &[0x03, 0xe8]));
     script.say(1, Side::Server, &unmasked(8, &[0x03, 0xe8]));
