@@ -14,6 +14,7 @@ mod client;
 mod compare;
 mod config;
 mod control;
+mod demo;
 mod diagnose;
 mod doctor;
 mod experiment;
@@ -143,6 +144,7 @@ macro_rules! commands {
 
 // In the order of help.
 commands![
+    Demo(demo),
     Run(run),
     Record(record),
     Ls(ls),

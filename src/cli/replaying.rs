@@ -333,7 +333,7 @@ pub(super) fn script_of(dir: CaptureDir, settings: &Settings) -> anyhow::Result<
 }
 
 /// Whether a host is this machine by its name.
-fn is_loopback(host: &str) -> bool {
+pub(super) fn is_loopback(host: &str) -> bool {
     let host = host.trim_end_matches('.').to_ascii_lowercase();
     host == "localhost" || host.ends_with(".localhost") || host.parse().is_ok_and(|ip: IpAddr| ip.is_loopback())
 }

@@ -10,7 +10,7 @@ use crate::{
         http::{Body, Head},
         observation::{Collected, What},
         rows::{Extent, Position, Row},
-        session::Borne,
+        session::{Borne, Fingerprint},
         trace::{ByteRange, Rewritten},
     },
     redact::{Digest, Redactor},
@@ -143,11 +143,12 @@ impl Fold<'_, '_> {
         };
         // Rules speak of requests before these have a row.
         self.shared.redactor.learn_target(exchange.request.target());
-        let (bears, collector) = self.look(&exchange);
+        let (bears, key_name, collector) = self.look(&exchange);
         exchange.borne = Borne {
             client: Some(bears.address),
             token: bears.token.map(Digest::fingerprint),
             key: bears.key.map(Digest::fingerprint),
+            key_name,
             clash: None,
         };
         let may_hold_key = self.shared.places.in_body() && bears.key.is_none() && !websocket && !collector.is_off();
@@ -174,10 +175,10 @@ impl Fold<'_, '_> {
     }
 
     /// What of a request's head decides about its session, and about its body.
-    fn look(&mut self, exchange: &Exchange) -> (Bears, Collector) {
+    fn look(&mut self, exchange: &Exchange) -> (Bears, Option<Fingerprint>, Collector) {
         let address = self.parts.view.client.ip();
-        let key =
-            key_of(&mut self.shared.redactor, self.shared.places.of_head(exchange, exchange.asked_for_websocket()));
+        let found = self.shared.places.of_head(exchange, exchange.asked_for_websocket());
+        let (key, key_name) = key_of(&mut self.shared.redactor, found).unzip();
         let mut bears = Bears { header: None, key, token: None, address };
         let mut identity = usize::MAX;
         let mut collector = Collector::IfJson;
@@ -201,7 +202,7 @@ impl Fold<'_, '_> {
                 }
             }
         }
-        (bears, collector)
+        (bears, key_name, collector)
     }
 
     fn request_body(&mut self, index: u32, bytes: &[u8]) {
@@ -254,8 +255,9 @@ impl Fold<'_, '_> {
             return;
         }
         let body = collector.collected(open.exchange.request_body.bytes).whole().unwrap_or_default();
-        let key = key_of(&mut shared.redactor, shared.places.of_body(body));
+        let (key, name) = key_of(&mut shared.redactor, shared.places.of_body(body)).unzip();
         open.exchange.borne.key = key.map(Digest::fingerprint);
+        open.exchange.borne.key_name = name;
         match open.awaits_body.take() {
             Some(bears) => {
                 let bears = Bears { key, ..bears };
@@ -413,10 +415,11 @@ impl Collector {
     }
 }
 
-/// What stands for a key's value: values of different keys differ.
-pub(super) fn key_of(redactor: &mut Redactor, found: Option<Found<'_>>) -> Option<Digest> {
+/// What stands for a key's value, and for its name: values of different keys differ.
+pub(super) fn key_of(redactor: &mut Redactor, found: Option<Found<'_>>) -> Option<(Digest, Fingerprint)> {
     let (name, value) = found?;
-    Some(redactor.digest(&[name.as_bytes(), b"\0", &value].concat()))
+    let digest = redactor.digest(&[name.as_bytes(), b"\0", &value].concat());
+    Some((digest, redactor.digest(name.as_bytes()).fingerprint()))
 }
 
 /// Whether a body of that type can hold text that rules read.

@@ -164,8 +164,9 @@ impl Fold<'_, '_> {
         if open.exchange.borne.key.is_some() || seen > KEY_AMONG {
             return;
         }
-        let Some(key) = key_of(&mut shared.redactor, shared.places.of_message(from, text)) else { return };
+        let Some((key, name)) = key_of(&mut shared.redactor, shared.places.of_message(from, text)) else { return };
         open.exchange.borne.key = Some(key.fingerprint());
+        open.exchange.borne.key_name = Some(name);
         let bears = Bears { header: None, key: Some(key), token: None, address: parts.view.client.ip() };
         let clash = shared.sessions.key_found(&mut open.seat, &open.exchange, bears, &mut parts.memberships);
         open.exchange.borne.clash = clash;

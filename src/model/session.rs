@@ -26,6 +26,9 @@ pub struct Borne {
     pub token: Option<Fingerprint>,
     /// The value of a key that the profile names.
     pub key: Option<Fingerprint>,
+    /// Which of these keys it is: values of different ones cannot be compared.
+    #[serde(default)]
+    pub key_name: Option<Fingerprint>,
     /// How its means of correlation disagree.
     pub clash: Option<Clash>,
 }
@@ -119,6 +122,9 @@ pub struct SessionSocket {
     /// The value of a key that the profile names.
     #[serde(default)]
     pub key: Option<Fingerprint>,
+    /// As in [`Borne::key_name`].
+    #[serde(default)]
+    pub key_name: Option<Fingerprint>,
     /// The upgrade's status, once there is one.
     pub status: Option<u16>,
     /// Where the head of its answer stood.

@@ -215,6 +215,7 @@ struct Item {
     place: ByteRange,
     first_byte: Timestamp,
     key: Option<Fingerprint>,
+    key_name: Option<Fingerprint>,
     answered: Option<Timestamp>,
     done: bool,
     /// The open socket on which it seems in order.
@@ -276,6 +277,7 @@ impl Order {
             place: exchange.request.range,
             first_byte: exchange.request_first_byte,
             key: exchange.borne.key,
+            key_name: exchange.borne.key_name,
             answered: None,
             done: false,
             on: None,
@@ -435,6 +437,7 @@ impl Order {
                     place: frame.range,
                     first_byte: frame.first_byte,
                     key: None,
+                    key_name: None,
                     answered: None,
                     done: true,
                     on: Some(exchange.id),
@@ -559,11 +562,12 @@ impl Item {
     }
 
     fn sockets<'s>(&self, session: &'s Session) -> impl Iterator<Item = &'s SessionSocket> + Clone {
-        let (key, keyed) = (self.key, self.is_keyed(session));
+        let (key, key_name, keyed) = (self.key, self.key_name, self.is_keyed(session));
         session.sockets.iter().filter(move |socket| match key {
             Some(_) if keyed => socket.key == key,
-            // Its key may be on a socket that is to come, or in a message that is.
-            Some(_) => socket.key.is_none(),
+            // Its key may be on a socket that is to come, or in a message that is. A socket with a key of another name
+            // says nothing of this one.
+            Some(_) => socket.key.is_none() || socket.key_name != key_name,
             None => true,
         })
     }
@@ -616,6 +620,7 @@ fn socket_of(exchange: &Exchange) -> Option<SessionSocket> {
         exchange: exchange.id,
         asked: exchange.request_first_byte,
         key: exchange.borne.key,
+        key_name: exchange.borne.key_name,
         status: exchange.status(),
         answer: exchange.response.as_ref().map(|head| head.range),
         server_open: socket.server_open,

@@ -75,12 +75,29 @@ const RESERVED: &[(&str, &[&str], &str)] = &[
     ("tracing_subscriber", &["src/cli/"], "where logs go is decided at the edge"),
     ("hyper", &["src/api/", "src/query/"], "it normalises heads: never in the data path"),
     ("hyper_util", &["src/api/", "src/query/"], "it normalises heads: never in the data path"),
-    ("tokio_rustls", &["src/replay/driver/"], "it ends TLS and TCP together: the proxy drives rustls itself"),
-    ("tokio_tungstenite", &["src/api/", "src/query/"], "it answers pings by itself: never in the data path"),
+    (
+        "tokio_rustls",
+        &["src/replay/driver/", "src/lab/"],
+        "it ends TLS and TCP together: the proxy drives rustls itself",
+    ),
+    (
+        "tokio_tungstenite",
+        &["src/api/", "src/query/", "src/lab/"],
+        "it answers pings by itself: never in the data path",
+    ),
 ];
 
 /// Parts of modules that are not pure which are all the same: no IO, no clock, no async.
 const PURE_PARTS: &[&str] = &[
+    "src/lab/agent.rs",
+    "src/lab/api/",
+    "src/lab/causes/",
+    "src/lab/evaluate/",
+    "src/lab/random.rs",
+    "src/lab/request.rs",
+    "src/lab/scenario.rs",
+    "src/lab/surface.rs",
+    "src/lab/world/",
     "src/replay/changes.rs",
     "src/replay/compare.rs",
     "src/replay/conversation.rs",

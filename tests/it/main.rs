@@ -22,6 +22,7 @@ mod inspector;
 mod jmeter;
 mod jmeter_trouble;
 mod junit;
+mod planted_causes;
 mod profiles;
 mod proxy_paths;
 mod proxy_rig;

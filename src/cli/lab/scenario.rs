@@ -14,7 +14,7 @@ use crate::{
 #[command(next_help_heading = "What runs")]
 pub(in crate::cli) struct ScenarioArgs {
     /// Whose API is simulated: neutral, genesys-cloud or graphql-transport-ws
-    #[arg(long, value_name = "NAME", default_value = "neutral")]
+    #[arg(long, visible_alias = "surface", value_name = "NAME", default_value = "neutral")]
     api: String,
     /// A cause to plant, repeatable: ID[:NAME=VALUE,…]; `firstframe lab list` has them
     #[arg(long, value_name = "CAUSE")]

@@ -269,6 +269,7 @@ impl Sessions {
             return;
         };
         known.key = exchange.borne.key;
+        known.key_name = exchange.borne.key_name;
         known.status = exchange.status();
         known.answer = exchange.response.as_ref().map(|head| head.range);
         known.closed = known.closed.or(closed);
@@ -458,6 +459,7 @@ impl Sessions {
                 exchange: exchange.id,
                 asked: exchange.request_first_byte,
                 key: exchange.borne.key,
+                key_name: exchange.borne.key_name,
                 status: None,
                 answer: None,
                 server_open: None,

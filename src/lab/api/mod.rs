@@ -156,6 +156,21 @@ impl Api {
         self.connections.insert(connection, fresh);
     }
 
+    /// A connection turned out to come from another address than the one that it was accepted from: something stands
+    /// before the API and says so.
+    pub fn connection_from(&mut self, connection: u64, address: u32) {
+        if let Some(known) = self.connections.get_mut(&connection) {
+            known.address = address;
+        }
+    }
+
+    /// Bytes were seen that belong to no request: the next one of that connection comes behind them.
+    pub fn surplus_seen(&mut self, connection: u64) {
+        if let Some(known) = self.connections.get_mut(&connection) {
+            known.has_surplus = true;
+        }
+    }
+
     /// A connection ended; its socket with it.
     pub fn connection_closed(&mut self, connection: u64, now: i64) {
         self.connections.remove(&connection);
