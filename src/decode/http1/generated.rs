@@ -195,10 +195,14 @@ proptest! {
         script.steps.push(Step::End(Side::Server));
         let whole = script.run(false, |_, _| vec![]);
         prop_assert!(whole.all_ended());
-        let cut = script.run(false, |number, bytes| pieces(&cuts[number % cuts.len()], bytes));
-        prop_assert_eq!(cut.text(), whole.text());
-        let restored = script.run(true, |number, bytes| pieces(&cuts[number % cuts.len()], bytes));
-        prop_assert_eq!(restored.text(), whole.text());
+        // Behind a loss the reads' own ends are what tells where a request begins: they are facts, and are not moved.
+        let lost = script.steps.iter().position(|step| matches!(step, Step::Lose(..))).unwrap_or(usize::MAX);
+        let cut = |number: usize, bytes: &[u8]| match number < lost {
+            true => pieces(&cuts[number % cuts.len()], bytes),
+            false => vec![],
+        };
+        prop_assert_eq!(script.run(false, cut).text(), whole.text());
+        prop_assert_eq!(script.run(true, cut).text(), whole.text());
     }
 
     #[test]

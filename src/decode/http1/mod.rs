@@ -21,7 +21,8 @@
 //! - **Gaps.** Bytes that were not recorded may have held any number of messages. The side that lost them is passed
 //!   over until a chunk of the client's begins with a request line: that is the next request, and the server's next
 //!   bytes answer it; what waited for an answer before ends without one. This holds for clients that wait for each
-//!   answer. Where one was seen not to, or an upgrade was being asked for, the answers could be taken for those of
+//!   answer. So behind a gap, and there alone, it matters where chunks end: they are reads, stored as they were. Where
+//!   one was seen not to wait, or an upgrade was being asked for, the answers could be taken for those of
 //!   other requests, and the side stays passed over.
 //! - **Faulty framing** of a body: see [`body::request_framing`].
 //! - Empty lines before a start line are skipped, belong to no message (so that they do not date it) and are named
