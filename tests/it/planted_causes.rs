@@ -222,6 +222,10 @@ fn the_demo_runs_and_leaves_captures_to_look_at() {
         assert_eq!(part["load"]["failures"].as_object().unwrap().len(), 0, "{}", part["load"]);
     }
     assert_eq!(product.json("ls", &["captures"]).len(), 2);
+    // Agents bear a channel's id on their socket and a session's id in their metadata, and always ask for the socket first.
+    let recordings = parts[0]["capture"].as_str().unwrap();
+    let flags = product.json("ls", &["flags", "--capture", recordings]);
+    assert!(!flags.is_empty() && flags.iter().all(|flag| flag["rule"] != "metadata-without-socket"), "{flags:?}");
     let text = {
         let mut command = product.command("demo");
         command.arg("--ca-dir").arg(product.folder.path().join("ca"));
