@@ -29,7 +29,7 @@ pub(super) struct Args {
     #[arg(long, value_name = "N", default_value_t = 150, value_parser = clap::value_parser!(u32).range(20..=2_000))]
     agents: u32,
     /// Seconds of load in each of the two parts
-    #[arg(long, value_name = "N", default_value_t = 18, value_parser = clap::value_parser!(u32).range(1..=600))]
+    #[arg(long, value_name = "N", default_value_t = 16, value_parser = clap::value_parser!(u32).range(1..=600))]
     seconds: u32,
     /// What chance begins with
     #[arg(long, value_name = "N", default_value_t = 1)]
@@ -169,7 +169,7 @@ mod tests {
     /// What is planted must show in the load, or there is nothing to be found.
     #[test]
     fn both_parts_refuse_enough_and_not_too_much() {
-        let args = Args { agents: 150, seconds: 18, seed: 1, json: false };
+        let args = Args { agents: 150, seconds: 16, seed: 1, json: false };
         for part in parts(&args).unwrap() {
             let run = world::run(&part.scenario);
             let mut by: BTreeMap<RefusedBy, usize> = BTreeMap::new();
