@@ -382,9 +382,13 @@ fn run_with_events_keeps_standard_output_for_them() {
     assert_eq!(listening["event"], "listening");
     get(listening["address"].as_str().unwrap(), &format!("http://{}/x", origin.address));
     place.write("done", "");
-    let (exited, stopped) = (event(&mut events), event(&mut events));
+    let (exited, verdict, stopped) = (event(&mut events), event(&mut events), event(&mut events));
     assert_eq!((&exited["event"], &exited["code"]), (&"exited".into(), &0.into()));
+    assert_eq!((&verdict["event"], &verdict["verdict"]["refused"]), (&"verdict".into(), &1.into()));
     assert_eq!((&stopped["event"], &stopped["refused"]), (&"stopped".into(), &1.into()));
+    let mut after = String::new();
+    events.read_line(&mut after).unwrap();
+    assert_eq!(after, "", "stopped is the last line");
     let output = child.wait_with_output().unwrap();
     assert!(output.stderr.starts_with(b"hello\n"), "{}", String::from_utf8_lossy(&output.stderr));
 }
