@@ -42,7 +42,7 @@ pub use route::{IdShape, Route, SocketRoute, Speaker};
 pub use schema::{Schema, Violation};
 pub use secrets::{FrameSecret, Secrets};
 pub use session::{RequestPlace, SessionKey, SocketPlace};
-pub use shape::generic_template;
+pub use shape::{generic_template, series};
 pub use template::Template;
 
 /// What is known of one API.

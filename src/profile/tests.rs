@@ -9,6 +9,7 @@ use super::{
     Confidence, FrameSecret, HYPOTHESES, IdShape, Pattern, Pointer, Profile, Refused, Route, Schema, Secrets, Template,
     generic_template, is_hypothesis,
     route::{Routed as _, Table},
+    series,
     session::query_value,
 };
 
@@ -204,6 +205,8 @@ fn identifiers_are_guessed_by_their_shape() {
         ("/channels/streaming-5-gq3ba7x2mmlpq5", "/channels/{id}"),
         ("/t/eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dozjgNryP4J3jVmNHl0w5N", "/t/{id}"),
         ("/api/v2/recordings/screensessions/metadata", "/api/v2/recordings/screensessions/metadata"),
+        ("/orders/order-00017", "/orders/{id}"),
+        ("/api/release-2/utf-8", "/api/release-2/utf-8"),
         ("/oauth2/callback", "/oauth2/callback"),
         ("/cafe/feedfacecafe", "/cafe/feedfacecafe"),
         ("/my-long-hyphenated-name-v2", "/my-long-hyphenated-name-v2"),
@@ -214,6 +217,15 @@ fn identifiers_are_guessed_by_their_shape() {
         ("/a//b/", "/a//b/"),
     ] {
         assert_eq!(generic_template(path), expected, "{path}");
+    }
+}
+
+#[test]
+fn names_of_one_series_differ_in_their_numbers() {
+    assert_eq!(series("node-3"), series("node-17"));
+    assert_ne!(series("node-3"), series("edge-3"));
+    for none in ["Error from cloudfront", "17", "2.5", ""] {
+        assert_eq!(series(none), None, "{none}");
     }
 }
 
