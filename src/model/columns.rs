@@ -149,6 +149,8 @@ pub struct Contrast {
 pub struct Observer {
     /// From a byte's arrival to its being written on, median over chunks; unknown where the platform does not tell.
     pub added_p50_ns: i64,
+    /// 90th percentile of the same.
+    pub added_p90_ns: i64,
     /// 99th percentile of the same.
     pub added_p99_ns: i64,
     /// How long recording held up traffic, summed over connections.

@@ -1,7 +1,7 @@
 //! One capture, or several, as the columns that a diagnosis reads.
 //!
 //! - `headers`, `intern`, `property`, `heads`: what heads tell, without a string for each.
-//! - `builder`: units in the order of reading; `finish`: what needs all of them.
+//! - `builder`: units in the order of reading; `messages`: those on sockets; `finish`: what needs all of them.
 //! - `feed`: where they come from: tables column by column, rows in memory, a recorder's socket.
 //!
 //! Nothing here decides what a cause is. Memory is some hundred bytes a unit; no row is held.
@@ -12,6 +12,7 @@ mod finish;
 mod headers;
 mod heads;
 mod intern;
+mod messages;
 mod property;
 
 use std::ops::ControlFlow;
@@ -110,6 +111,7 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
     let first = captures.iter().map(|capture| capture.anchor().unix_ns).min().unwrap_or_default();
     for (number, capture) in captures.iter().enumerate() {
         builder.next_capture(number, capture.anchor().unix_ns.saturating_sub(first));
+        builder.messages.count = options.refused.is_none();
         builder.about = options.filter.as_ref().map(|filter| ids(capture, filter)).transpose()?;
         builder.by = match &options.refused {
             Some(RefusedBy::Statuses(refused)) => By::Statuses(refused.clone()),
@@ -137,6 +139,7 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
 fn observer(observer: &mut Observer, observed: &Observed) {
     let nanos = |share| observed.added(share).and_then(|ns| i64::try_from(ns).ok()).unwrap_or(UNKNOWN);
     observer.added_p50_ns = nanos(0.5);
+    observer.added_p90_ns = nanos(0.9);
     observer.added_p99_ns = nanos(0.99);
     observer.stalled_ns = observed.stalled_ns;
     // Connections tell of gaps beyond the last sealed segment as well.

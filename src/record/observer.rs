@@ -8,6 +8,7 @@ use std::{
     io::{self, Write as _},
     os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
     path::PathBuf,
+    time::Duration,
 };
 
 use serde::{Deserialize, Serialize};
@@ -25,8 +26,9 @@ use super::summary::Histogram;
 /// What the observer did to a capture, up to its last sealed segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Observed {
-    /// From a chunk's arrival to the return of the write that carried its last byte: upper ends of buckets (within 6 %) in
-    /// nanoseconds, ascending, and chunks in each.
+    /// From a chunk's arrival to the return of the write that carried its last byte, without what was not ours: our dial
+    /// and handshake with the server, which a client would make itself, and a receiver that took nothing. Upper ends of
+    /// buckets (within 6 %) in nanoseconds, ascending, and chunks in each.
     pub added_ns: Vec<(u64, u64)>,
     /// How long recording held up traffic, summed over connections.
     pub stalled_ns: u64,
@@ -83,11 +85,30 @@ fn path(dir: &CaptureDir) -> PathBuf {
     dir.tables_dir().join("observer.json")
 }
 
+/// A write that takes longer waits for its receiver.
+const WRITE: Duration = Duration::from_millis(1);
+
+/// A connection's part.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lanes {
+    sides: [Lane; 2],
+    /// When the server was reached.
+    ready: Timestamp,
+}
+
+/// One side's bytes on their way through.
+#[derive(Clone, Copy, Debug, Default)]
+struct Lane {
+    /// Where the oldest chunk that was not passed on yet ends, and when it arrived.
+    waiting: Option<(u64, Timestamp)>,
+    /// Until when the receiver took nothing, the last time.
+    taken: Timestamp,
+}
+
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observer {
-    /// Of each connection and side: where the oldest chunk that was not passed on yet ends, and when it arrived.
-    waiting: HashMap<ConnectionId, [Option<(u64, Timestamp)>; 2]>,
+    connections: HashMap<ConnectionId, Lanes>,
     added: Histogram,
     sums: Observed,
 }
@@ -99,20 +120,28 @@ impl Observer {
             Fact::Data(chunk) => {
                 // Without the kernel's stamp nothing is known of the time before our read.
                 let Some(arrived) = chunk.arrived else { return };
-                let waiting = self.waiting.entry(event.connection).or_default();
-                if let Some(slot) = waiting.get_mut(side(chunk.from)) {
-                    slot.get_or_insert((chunk.range().end, arrived));
+                let lanes = self.connections.entry(event.connection).or_default();
+                if let Some(lane) = lanes.sides.get_mut(side(chunk.from)) {
+                    lane.waiting.get_or_insert((chunk.range().end, arrived));
                 }
             }
+            Fact::Dialed(dialed) => self.reached(event.connection, dialed.end),
+            Fact::Tls(tls) if tls.side == Side::Server => self.reached(event.connection, tls.end),
             Fact::Written(written) => {
-                let Some(waiting) = self.waiting.get_mut(&event.connection) else { return };
-                let Some(slot) = waiting.get_mut(side(written.from)) else { return };
-                if let Some((_, arrived)) = slot.take_if(|(end, _)| *end <= written.upto) {
-                    self.added.add(written.written.0.saturating_sub(arrived.0));
+                let Some(lanes) = self.connections.get_mut(&event.connection) else { return };
+                let ready = if written.from == Side::Client { lanes.ready } else { Timestamp(0) };
+                let Some(lane) = lanes.sides.get_mut(side(written.from)) else { return };
+                let ours = written.written.min(written.begun.after(WRITE));
+                if let Some((_, arrived)) = lane.waiting.take_if(|(end, _)| *end <= written.upto) {
+                    let since = arrived.max(ready).max(lane.taken);
+                    self.added.add(ours.0.saturating_sub(since.0));
+                }
+                if ours < written.written {
+                    lane.taken = written.written;
                 }
             }
             Fact::Closed(_) => {
-                self.waiting.remove(&event.connection);
+                self.connections.remove(&event.connection);
             }
             Fact::Stalled(stalled) => self.sums.stalled_ns += stalled.waited_ns,
             Fact::Gap(gap) => {
@@ -124,6 +153,10 @@ impl Observer {
         }
     }
 
+    fn reached(&mut self, connection: ConnectionId, at: Timestamp) {
+        self.connections.entry(connection).or_default().ready = at;
+    }
+
     pub(super) fn observed(&self) -> Observed {
         Observed { added_ns: self.added.counts().collect(), ..self.sums.clone() }
     }
@@ -132,7 +165,7 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trace::{Chunk, Written};
+    use crate::model::trace::{Chunk, Dialed, Written};
 
     #[test]
     fn a_chunk_is_timed_from_its_arrival_to_the_write_that_carried_it() {
@@ -155,6 +188,37 @@ mod tests {
         let observed = observer.observed();
         assert_eq!(observed.added_ns, [(10, 1)]);
         assert_eq!((observed.added(0.5), Observed::default().added(0.5)), (Some(10), None));
+    }
+
+    #[test]
+    fn what_dialing_and_slow_receivers_take_is_not_ours() {
+        const MS: u64 = 1_000_000;
+        let mut observer = Observer::default();
+        let mut see = |fact| observer.fact(&TraceEvent { connection: ConnectionId(1), fact });
+        let chunk = |from, offset, at: u64| {
+            let (arrived, read) = (Some(Timestamp(at)), Timestamp(at));
+            Fact::Data(Chunk { from, offset, arrived, read, bytes: b"abcd" })
+        };
+        let written = |from, upto, begun, at| {
+            Fact::Written(Written { from, upto, begun: Timestamp(begun), written: Timestamp(at) })
+        };
+        see(chunk(Side::Client, 0, 0));
+        see(Fact::Dialed(Dialed {
+            begin: Timestamp(1),
+            end: Timestamp(30 * MS),
+            authority: String::new(),
+            address: None,
+            local: None,
+            error: None,
+        }));
+        see(written(Side::Client, 4, 30 * MS, 30 * MS + 10));
+        // The client takes nothing for half a second; meanwhile more has come.
+        see(chunk(Side::Server, 0, 40 * MS));
+        see(written(Side::Server, 4, 40 * MS + 10, 540 * MS));
+        see(chunk(Side::Server, 4, 50 * MS));
+        see(written(Side::Server, 8, 540 * MS, 540 * MS + 10));
+        let added = observer.observed();
+        assert_eq!((added.added(0.6), added.added(1.0).map(|most| most / MS)), (Some(10), Some(1)), "{added:?}");
     }
 
     #[test]

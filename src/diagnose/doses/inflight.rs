@@ -29,8 +29,8 @@ fn sweep(keys: &[u32], arrivals: &Arrivals, leaving: &[u32]) -> (Vec<f32>, Vec<f
         let at = number as usize;
         Some((*keys.get(at)?, *arrivals.admitted.get(at)?, *arrivals.at.get(at)?, *arrivals.left.get(at)?))
     };
-    let mut next_leaving = leaving.iter().copied().peekable();
-    for number in arrivals.order.iter().copied() {
+    let mut next_leaving = leaving.iter().copied().filter(|number| arrivals.is_load(*number)).peekable();
+    for number in arrivals.order.iter().copied().filter(|number| arrivals.is_load(*number)) {
         let Some((key, was_admitted, at, _)) = unit(number) else { continue };
         // Whoever left by now had arrived before: leaving is later than arriving.
         while let Some((left_key, left_admitted, _, _)) =

@@ -1,5 +1,5 @@
-//! Doses: what there could be too much or too little of, at the moment at which a unit was offered. Every unit is load;
-//! a unit counts itself. *Admitted* counts leave out what was refused (but for the unit itself).
+//! Doses: what there could be too much or too little of, at the moment at which a unit was offered. Every exchange is
+//! load, counted or not; a message on a socket is none for those who count requests. A unit counts itself. *Admitted* counts leave out what was refused (but for the unit itself).
 //!
 //! Counts are those at the server: a unit arrives there half a round trip after it passed here, and has left half a
 //! round trip before its answer ended here.
@@ -12,6 +12,7 @@ mod sockets;
 use crate::model::{
     columns::{Columns, NONE, Outcome, UNKNOWN},
     finding::Counting,
+    flag::Subject,
 };
 
 /// What a granted upgrade is answered with.
@@ -63,6 +64,8 @@ pub(super) struct Arrivals {
     address: Vec<u32>,
     /// Whether it counts as admitted.
     admitted: Vec<bool>,
+    /// Whether it is load: an exchange.
+    load: Vec<bool>,
     /// Half a round trip where a connection's own is not known.
     usual_half_trip: i64,
 }
@@ -88,8 +91,13 @@ impl Arrivals {
             address.push(connection(unit).map_or(NONE, |c| c.address));
         }
         let admitted = units.outcome.iter().map(|outcome| *outcome != Outcome::Refused).collect();
+        let load = units.subject.iter().map(|subject| !matches!(subject, Subject::Frame(_))).collect();
         let order = sorted_by(&at);
-        Self { at, left, order, address, admitted, usual_half_trip: usual }
+        Self { at, left, order, address, admitted, load, usual_half_trip: usual }
+    }
+
+    fn is_load(&self, unit: u32) -> bool {
+        self.load.get(unit as usize).copied().unwrap_or_default()
     }
 }
 

@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use crate::model::columns::{Columns, UNKNOWN};
+use crate::model::{
+    columns::{Columns, UNKNOWN},
+    flag::Subject,
+};
 
 use super::{Dose, SWITCHING, Sides};
 
@@ -11,12 +14,18 @@ pub(super) fn doses(columns: &Columns) -> Vec<Dose> {
     let units = &columns.units;
     let instants = |values: &[i64]| values.iter().map(|v| if *v == UNKNOWN { f32::NAN } else { *v as f32 }).collect();
     let sizes = |values: &[u32]| values.iter().map(|v| *v as f32).collect();
+    // A message has no head.
+    let head = |(subject, bytes): (&Subject, &u32)| match subject {
+        Subject::Frame(_) => f32::NAN,
+        _ => *bytes as f32,
+    };
+    let heads = units.subject.iter().zip(&units.head_bytes).map(head).collect();
     let dose = |hypothesis, special, values| Dose { hypothesis, counting: None, sides: Sides::Both, special, values };
     vec![
         dose("since-open", 0.1, since_open(columns)),
         dose("connection-ordinal", 0.3, sizes(&units.connection_ordinal)),
         dose("connection-idle", 0.5, instants(&units.connection_idle_ns)),
-        dose("head-size", 0.3, sizes(&units.head_bytes)),
+        dose("head-size", 0.3, heads),
         dose("body-size", 0.3, sizes(&units.body_bytes)),
     ]
 }

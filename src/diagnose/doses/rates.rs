@@ -41,8 +41,9 @@ fn slide(keys: &[u32], arrivals: &Arrivals, window: i64) -> (Vec<f32>, Vec<f32>)
         let at = number as usize;
         Some((*keys.get(at)?, *arrivals.admitted.get(at)?, *arrivals.at.get(at)?))
     };
-    let mut oldest = arrivals.order.iter().copied().peekable();
-    for number in arrivals.order.iter().copied() {
+    let load = || arrivals.order.iter().copied().filter(|number| arrivals.is_load(*number));
+    let mut oldest = load().peekable();
+    for number in load() {
         let Some((key, was_admitted, at)) = unit(number) else { continue };
         while let Some((old_key, old_admitted, _)) =
             oldest.peek().and_then(|number| unit(*number)).filter(|(_, _, old)| *old <= at.saturating_sub(window))

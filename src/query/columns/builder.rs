@@ -11,6 +11,7 @@ use super::{
     headers::List,
     heads::{Properties, Reading},
     intern::{Dense, Texts},
+    messages::{FrameHit, Messages},
 };
 
 /// An exchange as it is read, from a table's cells or from a row.
@@ -35,6 +36,8 @@ pub(super) struct Seen<'a> {
     pub(super) proxy_made: bool,
     /// Of a granted upgrade: the instants at which the 101 arrived, and at which it began to be passed on.
     pub(super) opened: Option<(i64, i64)>,
+    /// The code with which the server closed its socket, where it was the server.
+    pub(super) close_code: Option<u16>,
 }
 
 /// What decides which units are refused.
@@ -65,6 +68,8 @@ pub(super) struct Opening {
     pub(super) connection: u32,
     pub(super) server_open_ns: i64,
     pub(super) open_write_begun_ns: i64,
+    /// Whether it is on a route that counts.
+    pub(super) counted: bool,
 }
 
 /// A flag as it is read, on a unit of the order of reading.
@@ -74,12 +79,24 @@ pub(super) struct Hit {
     pub(super) unit: u32,
 }
 
+/// Its subject is the frame that came late; what suffers is the request that overtook it, which its evidence names.
+const OVERTAKEN: &str = "frame-overtaken";
+/// What names the server's frames that refuse a message.
+const ERROR_FRAME: &str = "error-frame";
+/// Close codes that a profile may explain, and that refuse nothing: a normal end, and going away.
+const NO_ERROR: [u16; 2] = [1000, 1001];
+
 /// The captures' bits in ids, so that those of several captures can be told apart.
 const CAPTURE_BITS: u32 = 40;
 
 /// The id under which the verdict knows an exchange of the capture of that number.
 pub(super) fn exchange_of(capture: usize, id: u64) -> Subject {
     Subject::Exchange(ExchangeId(id | (capture as u64) << CAPTURE_BITS))
+}
+
+/// The same of a frame.
+pub(super) fn frame_of(capture: usize, id: u64) -> Subject {
+    Subject::Frame(FrameId(id | (capture as u64) << CAPTURE_BITS))
 }
 
 /// The number of the capture that an id of the verdict is in, and its id there.
@@ -113,12 +130,13 @@ pub(super) struct Builder<'p> {
     pub(super) session_count: u32,
     connections: Dense,
     closed_by_proxy: Vec<bool>,
-    routes: Texts,
+    pub(super) routes: Texts,
     tokens: Texts,
     addresses: Texts,
     pub(super) rules: Texts,
     pub(super) hits: Vec<Hit>,
     pub(super) openings: Vec<Opening>,
+    pub(super) messages: Messages,
     pub(super) properties: Properties,
     /// Refusals by status on routes that the profile does not know.
     pub(super) refused_elsewhere: u64,
@@ -131,7 +149,12 @@ impl<'p> Builder<'p> {
         Self {
             profile,
             columns: Columns {
-                observer: Observer { added_p50_ns: UNKNOWN, added_p99_ns: UNKNOWN, ..Observer::default() },
+                observer: Observer {
+                    added_p50_ns: UNKNOWN,
+                    added_p90_ns: UNKNOWN,
+                    added_p99_ns: UNKNOWN,
+                    ..Observer::default()
+                },
                 complete: true,
                 ..Columns::default()
             },
@@ -150,6 +173,7 @@ impl<'p> Builder<'p> {
             rules: Texts::default(),
             hits: Vec::new(),
             openings: Vec::new(),
+            messages: Messages::default(),
             properties: Properties::new(identity_headers),
             refused_elsewhere: 0,
             label: String::new(),
@@ -191,10 +215,21 @@ impl<'p> Builder<'p> {
         exchanges.for_each(|id| self.sessions.put(id, number));
     }
 
-    /// A flag, after the exchanges.
-    pub(super) fn flag(&mut self, rule: &str, subject: &str) {
-        let id = subject.strip_prefix('x').and_then(|digits| digits.parse().ok());
-        if let Some(unit) = id.and_then(|id| self.units.get(id)) {
+    /// A flag, after the exchanges. `evidence` are the exchanges that it names.
+    pub(super) fn flag(&mut self, rule: &str, subject: &str, mut evidence: impl Iterator<Item = u64>) {
+        let of = |letter: char| subject.strip_prefix(letter).and_then(|digits| digits.parse().ok());
+        if let Some(frame) = of('f').filter(|_| rule != OVERTAKEN) {
+            if self.counts_messages() {
+                if rule == ERROR_FRAME {
+                    self.messages.errors.insert(frame);
+                }
+                let rule = self.rules.number(rule);
+                self.messages.hits.push(FrameHit { rule, frame });
+            }
+            return;
+        }
+        let exchange = if rule == OVERTAKEN { evidence.next() } else { of('x') };
+        if let Some(unit) = exchange.and_then(|id| self.units.get(id)) {
             let rule = self.rules.number(rule);
             self.hits.push(Hit { rule, unit });
         }
@@ -221,7 +256,13 @@ impl<'p> Builder<'p> {
         self.units.put(seen.id, unit as u32);
         if let (Some((server_open, begun)), Some(connection)) = (seen.opened, connection) {
             let (server_open_ns, open_write_begun_ns) = (self.at(server_open), self.at(begun));
-            self.openings.push(Opening { unit: unit as u32, connection, server_open_ns, open_write_begun_ns });
+            self.messages.sockets.insert(seen.id, self.openings.len());
+            let known = |code| self.profile.is_some_and(|profile| profile.close_code(code).is_some());
+            if seen.close_code.is_some_and(|code| !NO_ERROR.contains(&code) && known(code)) {
+                self.messages.closed_for.insert(seen.id);
+            }
+            let (unit, counted) = (unit as u32, route.counted);
+            self.openings.push(Opening { unit, connection, server_open_ns, open_write_begun_ns, counted });
         }
         let head = if seen.head_bytes == UNKNOWN {
             (seen.method.len() + seen.path.len() + 14 + seen.request_headers.bytes()) as i64
@@ -254,11 +295,11 @@ impl<'p> Builder<'p> {
     }
 
     /// The capture's instant on the first one's clock.
-    fn at(&self, ns: i64) -> i64 {
+    pub(super) fn at(&self, ns: i64) -> i64 {
         if ns == UNKNOWN { UNKNOWN } else { ns.saturating_add(self.shift_ns) }
     }
 
-    fn until(&mut self, ns: i64) {
+    pub(super) fn until(&mut self, ns: i64) {
         // UNKNOWN is smaller than all.
         self.columns.until_ns = self.columns.until_ns.max(ns);
     }

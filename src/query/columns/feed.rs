@@ -4,8 +4,9 @@ use std::ops::ControlFlow;
 
 use crate::{
     model::{
+        Side,
         columns::UNKNOWN,
-        rows::{ConnectionRow, ExchangeRow, FlagRow, Row, SessionRow},
+        rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
     },
     record::Observed,
     store::{
@@ -19,7 +20,11 @@ use crate::query::{Capture, Error, Kind, Query, capture::Held, client::Client, s
 use super::{
     builder::{Builder, Connected, Seen},
     headers::List,
+    messages::{self, Framed},
 };
+
+/// Who closed a socket, and who sent a frame, as rows spell it.
+const SERVER: &str = "server";
 
 // A null is what the columns call unknown.
 const _: () = assert!(tables::NULL == UNKNOWN);
@@ -59,7 +64,14 @@ pub(super) fn capture(
             for segment in segments {
                 flags(builder, dir, *segment)?;
             }
-            in_memory::<FlagRow>(snapshot, &mut |row| builder.flag(&row.rule, &row.subject))?;
+            in_memory::<FlagRow>(snapshot, &mut |row| flag_row(builder, &row))?;
+            if builder.counts_messages() {
+                for segment in segments {
+                    frames(builder, dir, *segment)?;
+                }
+                in_memory::<FrameRow>(snapshot, &mut |row| frame_row(builder, &row))?;
+            }
+            messages::finish(builder);
             progress(1.0);
             Ok(())
         }
@@ -81,18 +93,20 @@ pub(super) fn observed(capture: &Capture) -> Result<Option<Observed>, Error> {
 
 /// The rows of a recorder at work, those that are open included.
 fn running(builder: &mut Builder<'_>, client: &Client) -> Result<(), Error> {
-    for kind in [Kind::Connections, Kind::Sessions, Kind::Exchanges, Kind::Flags] {
+    let frames = builder.counts_messages().then_some(Kind::Frames);
+    for kind in [Kind::Connections, Kind::Sessions, Kind::Exchanges, Kind::Flags].into_iter().chain(frames) {
         client.list(kind, Query::default(), &mut |row| {
             match row {
                 Row::Connection(row) => connection_row(builder, &row),
                 Row::Session(row) => session_row(builder, &row),
                 Row::Exchange(row) => exchange_row(builder, &row),
-                Row::Flag(row) => builder.flag(&row.rule, &row.subject),
-                Row::Frame(_) => {}
+                Row::Flag(row) => flag_row(builder, &row),
+                Row::Frame(row) => frame_row(builder, &row),
             }
             Ok(ControlFlow::Continue(()))
         })?;
     }
+    messages::finish(builder);
     Ok(())
 }
 
@@ -156,6 +170,7 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
         id, connection, index, method, path, authority, scheme, request_headers, request_start, request_head_end,
         request_body_bytes, status, response_headers, request_first_byte_ns, response_first_byte_ns, response_last_byte_ns,
         proxy_made, websocket_frames_from_client, websocket_server_open_ns, websocket_open_write_begun_ns,
+        websocket_closed_by, websocket_close_code,
     );
     tables::scan::<ExchangeRow>(dir, segment, COLUMNS, &mut |batch: &Batch| {
         for row in 0..batch.rows() {
@@ -181,6 +196,9 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
                 proxy_made: batch.truth(At::proxy_made as usize, row),
                 opened: opened
                     .then(|| (number(At::websocket_server_open_ns), number(At::websocket_open_write_begun_ns))),
+                close_code: u16::try_from(number(At::websocket_close_code))
+                    .ok()
+                    .filter(|_| text(At::websocket_closed_by) == SERVER),
             });
         }
     })?;
@@ -209,18 +227,60 @@ fn exchange_row(builder: &mut Builder<'_>, row: &ExchangeRow) {
         ended_ns: ns(row.response_last_byte_ns),
         proxy_made: row.proxy_made,
         opened: row.websocket.as_ref().map(|socket| (ns(socket.server_open_ns), ns(socket.open_write_begun_ns))),
+        close_code: row
+            .websocket
+            .as_ref()
+            .filter(|socket| socket.closed_by.as_deref() == Some(SERVER))
+            .and_then(|socket| socket.close_code),
     });
 }
 
 fn flags(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
-    columns!(COLUMNS: rule, subject);
+    columns!(COLUMNS: rule, subject, evidence);
     tables::scan::<FlagRow>(dir, segment, COLUMNS, &mut |batch| {
         for row in 0..batch.rows() {
             let text = |at: At| batch.text(at as usize, row).unwrap_or_default();
-            builder.flag(text(At::rule), text(At::subject));
+            builder.flag(text(At::rule), text(At::subject), ids(text(At::evidence)));
         }
     })?;
     Ok(())
+}
+
+fn flag_row(builder: &mut Builder<'_>, row: &FlagRow) {
+    let exchanges = row.evidence.iter().filter_map(|evidence| evidence.id.strip_prefix('x')?.parse().ok());
+    builder.flag(&row.rule, &row.subject, exchanges);
+}
+
+fn frames(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
+    columns!(COLUMNS: id, exchange, from, opcode, fin, bytes, arrived_ns);
+    tables::scan::<FrameRow>(dir, segment, COLUMNS, &mut |batch| {
+        for row in 0..batch.rows() {
+            let number = |at: At| batch.number(at as usize, row);
+            let from_server = batch.text(At::from as usize, row) == Some(SERVER);
+            builder.frame(Framed {
+                id: number(At::id).cast_unsigned(),
+                exchange: number(At::exchange).cast_unsigned(),
+                from: if from_server { Side::Server } else { Side::Client },
+                opcode: u8::try_from(number(At::opcode)).unwrap_or(u8::MAX),
+                fin: batch.truth(At::fin as usize, row),
+                bytes: number(At::bytes).max(0).cast_unsigned(),
+                arrived_ns: number(At::arrived_ns),
+            });
+        }
+    })?;
+    Ok(())
+}
+
+fn frame_row(builder: &mut Builder<'_>, row: &FrameRow) {
+    builder.frame(Framed {
+        id: row.id.0,
+        exchange: row.exchange.0,
+        from: row.from,
+        opcode: row.opcode,
+        fin: row.fin,
+        bytes: row.bytes,
+        arrived_ns: row.arrived_ns.0.cast_signed(),
+    });
 }
 
 fn maybe(number: Option<u64>) -> i64 {

@@ -1,11 +1,17 @@
 //! What needs all units: their order, what came before on their connection, their session's sockets, their flags.
 
 use crate::{
-    model::columns::{AnsweredBy, Columns, Flagged, NONE, SocketSpan, UNKNOWN, Units},
+    model::{
+        columns::{ABSENT, AnsweredBy, Columns, Contrast, Flagged, NONE, Outcome, SocketSpan, UNKNOWN, Units},
+        flag::Subject,
+    },
     rules::{self, Known},
 };
 
-use super::builder::{Builder, Opening};
+use super::{
+    builder::{Builder, Opening},
+    heads::Properties,
+};
 
 /// The flag that says who answered.
 const NOT_FROM_API: &str = "not-from-api";
@@ -37,7 +43,7 @@ pub(super) fn finish(mut builder: Builder<'_>) -> Columns {
             *by = AnsweredBy::Intermediary;
         }
     }
-    columns.contrasts = builder.properties.into_contrasts(&columns.units.outcome);
+    columns.contrasts = contrasts(builder.properties, &columns.units);
     columns
 }
 
@@ -142,6 +148,10 @@ fn sockets(columns: &mut Columns, openings: &[Opening]) {
     let rows = units.session.iter().zip(&units.offered_ns).enumerate();
     let since: Vec<i64> = rows
         .map(|(unit, (session, offered))| {
+            // A message knows its own socket.
+            if let Some(since) = of_message(units, unit) {
+                return since;
+            }
             if *session == NONE || upgrades.binary_search(&(unit as u32)).is_ok() {
                 return UNKNOWN;
             }
@@ -155,6 +165,35 @@ fn sockets(columns: &mut Columns, openings: &[Opening]) {
         })
         .collect();
     columns.units.since_open_ns = since;
+}
+
+/// How long after its socket's OPEN a message came; `None` of anything else.
+fn of_message(units: &Units, unit: usize) -> Option<i64> {
+    let is_message = matches!(units.subject.get(unit), Some(Subject::Frame(_)));
+    is_message.then(|| units.since_open_ns.get(unit).copied().unwrap_or(UNKNOWN))
+}
+
+/// What heads tell is of exchanges alone: messages have none, which is not the same as to lack a header.
+fn contrasts(properties: Properties, units: &Units) -> Vec<Contrast> {
+    let messages: Vec<usize> = (0..units.len()).filter(|unit| of_message(units, *unit).is_some()).collect();
+    if messages.is_empty() {
+        return properties.into_contrasts(&units.outcome);
+    }
+    let mut outcomes = units.outcome.clone();
+    for unit in &messages {
+        if let Some(outcome) = outcomes.get_mut(*unit) {
+            *outcome = Outcome::Uncounted;
+        }
+    }
+    let mut contrasts = properties.into_contrasts(&outcomes);
+    for contrast in &mut contrasts {
+        for unit in &messages {
+            if let Some(value) = contrast.of.get_mut(*unit) {
+                *value = ABSENT;
+            }
+        }
+    }
+    contrasts
 }
 
 /// The flags by rule: possible causes, and symptoms.

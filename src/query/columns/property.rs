@@ -6,8 +6,11 @@ use crate::model::columns::{ABSENT, Contrast, Outcome};
 
 /// The value of a unit that was seen and does not bear the property.
 const LACKS: u16 = 0;
-/// Values that are told apart; a property with more is told by its presence alone.
+/// Values that are told apart. Of a property with more those that are frequent are, and the others together; where none
+/// is, it is told by its presence alone.
 const MOST: usize = 1024;
+/// The share of the units that makes a value frequent.
+const FREQUENT: f64 = 0.01;
 /// Values of fewer counted units are taken together: nothing could be said of them.
 const FEWEST: u32 = 5;
 /// Values that are told of.
@@ -23,6 +26,8 @@ pub(super) struct Property {
     numbers: HashMap<Box<str>, u16>,
     last: (Box<str>, u16),
     overflown: bool,
+    /// The number of all values but the frequent ones, once there were too many.
+    others: Option<u16>,
     /// What units that lack it are called; `None`: they are not compared.
     lacking: Option<&'static str>,
     with_answer: bool,
@@ -37,6 +42,7 @@ impl Property {
             numbers: HashMap::new(),
             last: ("".into(), LACKS),
             overflown: false,
+            others: None,
             lacking,
             with_answer,
         }
@@ -66,10 +72,10 @@ impl Property {
         }
         let number = match self.numbers.get(value) {
             Some(number) => *number,
+            None if self.others.is_some() => return self.others.unwrap_or(LACKS),
             None if self.values.len() >= MOST => {
-                self.overflown = true;
-                self.numbers = HashMap::new();
-                return LACKS + 1;
+                self.keep_frequent();
+                return self.others.unwrap_or(LACKS + 1);
             }
             None => {
                 self.values.push(value.into());
@@ -80,6 +86,45 @@ impl Property {
         };
         self.last = (value.into(), number);
         number
+    }
+
+    /// Keeps the values that are frequent so far; the others are one from now on.
+    fn keep_frequent(&mut self) {
+        let mut counts = vec![0_u32; self.values.len() + 1];
+        for value in &self.of {
+            if let Some(count) = counts.get_mut(usize::from(*value)) {
+                *count += 1;
+            }
+        }
+        let all: u32 = counts.iter().skip(1).sum();
+        let least = FEWEST.max((FREQUENT * f64::from(all)).ceil() as u32);
+        let mut values = Vec::new();
+        let mut moved = vec![LACKS; counts.len()];
+        for (at, value) in std::mem::take(&mut self.values).into_iter().enumerate() {
+            if counts.get(at + 1).is_some_and(|count| *count >= least)
+                && let Some(moved) = moved.get_mut(at + 1)
+            {
+                values.push(value);
+                *moved = values.len() as u16;
+            }
+        }
+        self.last = ("".into(), LACKS);
+        self.overflown = values.is_empty();
+        if self.overflown {
+            self.numbers = HashMap::new();
+            return;
+        }
+        let others = values.len() as u16 + 1;
+        for moved in moved.iter_mut().skip(1).filter(|moved| **moved == LACKS) {
+            *moved = others;
+        }
+        for value in &mut self.of {
+            *value = moved.get(usize::from(*value)).copied().unwrap_or(LACKS);
+        }
+        self.numbers = values.iter().cloned().zip(1..).collect();
+        values.push("(others)".into());
+        self.values = values;
+        self.others = Some(others);
     }
 
     /// Puts the units in another order.
@@ -105,17 +150,31 @@ impl Property {
                 Outcome::Uncounted => {}
             }
         }
+        let text = |value: usize| value.checked_sub(1).and_then(|at| self.values.get(at));
+        let mut series: HashMap<String, u32> = HashMap::new();
+        if self.with_answer {
+            let accepted = counts.iter().enumerate().filter(|(_, count)| count.0 > 0);
+            for name in accepted.filter_map(|(value, _)| crate::profile::series(text(value)?)) {
+                *series.entry(name).or_default() += 1;
+            }
+        }
+        // One more of a series that accepted answers name others of.
+        let is_kin = |value: usize| {
+            let name = text(value).and_then(|text| crate::profile::series(text));
+            name.and_then(|name| series.get(&name)).is_some_and(|others| *others > 1)
+        };
         let kept = |value: usize, (accepted, refused): (u32, u32)| {
-            let named = value != usize::from(LACKS) || self.lacking.is_some();
+            let named = (value != usize::from(LACKS) || self.lacking.is_some())
+                && self.others.is_none_or(|others| usize::from(others) != value);
             // What stands in refusals alone is how refusals look, and not who makes them.
-            named && accepted + refused >= FEWEST && (!self.with_answer || accepted > 0)
+            named && accepted + refused >= FEWEST && (!self.with_answer || accepted > 0 || is_kin(value))
         };
         let mut best: Vec<usize> =
             counts.iter().enumerate().filter(|(value, count)| kept(*value, **count)).map(|(value, _)| value).collect();
         best.sort_by_key(|value| counts.get(*value).map_or(0, |(a, r)| u32::MAX - (a + r)));
         best.truncate(SHOWN);
         best.sort_unstable();
-        let both = |value: &usize| counts.get(*value).is_some_and(|(accepted, refused)| *accepted > 0 && *refused > 0);
+        let both = |value: &usize| counts.get(*value).is_some_and(|(a, r)| *r > 0 && (*a > 0 || is_kin(*value)));
         if self.with_answer && !best.iter().any(both) {
             return None;
         }
@@ -155,7 +214,7 @@ impl Property {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
 
     use super::*;
 
@@ -196,9 +255,21 @@ mod tests {
         let values = ["one", "two"].repeat(10);
         let apart = property(&values, true).into_contrast(&outcomes(&"ar".repeat(10)));
         assert_eq!(apart, None, "`two` is in refusals alone");
+        let numbered = ["node-1", "node-2", "node-3"].repeat(10);
+        let kin = property(&numbered, true).into_contrast(&outcomes(&"aar".repeat(10))).unwrap();
+        assert_eq!(kin.values, ["node-1", "node-2", "node-3"], "one more of the series that accepted answers name");
         let mixed = property(&values, true).into_contrast(&outcomes(&"aaar".repeat(5))).unwrap();
         assert_eq!(mixed.values, ["one", "two"]);
         assert!(mixed.with_answer);
+    }
+
+    #[test]
+    fn a_frequent_value_stands_out_of_too_many() {
+        let values: Vec<String> = (0..4000).map(|n| if n % 9 == 0 { "bad".into() } else { n.to_string() }).collect();
+        let texts: Vec<&str> = values.iter().map(String::as_str).collect();
+        let contrast = property(&texts, false).into_contrast(&outcomes(&"raaaaaaaa".repeat(445)[..4000])).unwrap();
+        assert_eq!(contrast.values, ["bad", "(others)"]);
+        assert_eq!((contrast.of[0], contrast.of[1], contrast.of[3996], contrast.of[3997]), (0, 1, 0, 1));
     }
 
     #[test]
