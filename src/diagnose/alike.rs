@@ -19,13 +19,20 @@ const TOLD: f64 = 2.0;
 pub(super) struct Model(Vec<f32>);
 
 impl Model {
-    /// Of a candidate's curve (or of its value and the rest), by stratum.
-    pub(super) fn of_candidate(sample: &Sample, candidate: &Candidate, split: Split, left: &[u32]) -> Self {
+    /// Of a candidate's curve (or of its value and the rest), by stratum where `by_route`. What is compared with a route
+    /// must not know the routes: it would be as good by them alone.
+    pub(super) fn of_candidate(
+        sample: &Sample,
+        candidate: &Candidate,
+        split: Split,
+        left: &[u32],
+        by_route: bool,
+    ) -> Self {
         let slots = candidate.count + 1;
         let slot = |position: usize| {
             let bin = candidate.bins[position];
             let bin = if bin == MISSING { candidate.count } else { bin as usize };
-            sample.stratum[position] as usize * slots + bin
+            stratum(sample, position, by_route) * slots + bin
         };
         let mut cells = vec![(0, 0); sample.strata() * slots];
         for position in left.iter().map(|position| *position as usize) {
@@ -39,9 +46,10 @@ impl Model {
         Self(left.iter().map(|position| rates[slot(*position as usize)]).collect())
     }
 
-    /// Of a window, by stratum. `inside`: whether the unit at that place of `left` lies in it.
-    pub(super) fn of_window(sample: &Sample, left: &[u32], inside: impl Fn(usize) -> bool) -> Self {
-        let slot = |at: usize, position: u32| 2 * sample.stratum[position as usize] as usize + usize::from(inside(at));
+    /// Of a window. `inside`: whether the unit at that place of `left` lies in it.
+    pub(super) fn of_window(sample: &Sample, left: &[u32], by_route: bool, inside: impl Fn(usize) -> bool) -> Self {
+        let slot =
+            |at: usize, position: u32| 2 * stratum(sample, position as usize, by_route) + usize::from(inside(at));
         let mut cells = vec![(0_u32, 0_u32); 2 * sample.strata()];
         for (at, position) in left.iter().enumerate() {
             let cell = &mut cells[slot(at, *position)];
@@ -51,6 +59,10 @@ impl Model {
         let rate = |cell: (u32, u32)| cell.0 as f32 / cell.1.max(1) as f32;
         Self(left.iter().enumerate().map(|(at, position)| rate(cells[slot(at, *position)])).collect())
     }
+}
+
+fn stratum(sample: &Sample, position: usize, by_route: bool) -> usize {
+    if by_route { sample.stratum[position] as usize } else { 0 }
 }
 
 /// The rate of each slot of one stratum.

@@ -1,12 +1,13 @@
 //! Candidates: what could explain refusals, each reduced to at most 254 bins, chosen without a look at the outcomes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     model::{
-        columns::{ABSENT, Columns, Outcome},
+        columns::{ABSENT, Columns, NONE, Outcome},
         finding::Counting,
     },
+    profile::series,
     stats::draw::Draw,
 };
 
@@ -203,9 +204,12 @@ fn contrasts(columns: &Columns, sample: &Sample) -> Vec<Candidate> {
     found
 }
 
-/// What stands in an answer may be the refusal's own: only a value that accepted answers bear too can be its cause.
+/// What stands in an answer may be the refusal's own: only a value that accepted answers bear too can be its cause, or
+/// one more of a series that they bear others of, where the value belongs to the connection: an instance that refuses
+/// all it is asked.
 fn only_both_outcomes(candidate: &mut Candidate, columns: &Columns, sample: &Sample) {
-    let Kind::Contrast { eligible, .. } = &mut candidate.kind else { return };
+    let by_connection = keeps_to_connections(candidate, columns, sample);
+    let Kind::Contrast { eligible, names } = &mut candidate.kind else { return };
     let mut seen = vec![(false, false); eligible.len()];
     for (bin, unit) in candidate.bins.iter().zip(&sample.unit) {
         let outcome = columns.units.outcome.get(*unit as usize);
@@ -214,9 +218,30 @@ fn only_both_outcomes(candidate: &mut Candidate, columns: &Columns, sample: &Sam
             seen.1 |= outcome == Some(&Outcome::Accepted);
         }
     }
-    for (eligible, seen) in eligible.iter_mut().zip(seen) {
-        *eligible &= seen.0 && seen.1;
+    let mut accepted: BTreeMap<String, usize> = BTreeMap::new();
+    for name in names.iter().zip(&seen).filter(|(_, seen)| seen.1).filter_map(|(name, _)| series(name)) {
+        *accepted.entry(name).or_default() += 1;
     }
+    for ((eligible, seen), name) in eligible.iter_mut().zip(seen).zip(names.iter()) {
+        let is_kin =
+            || by_connection && series(name).is_some_and(|name| accepted.get(&name).is_some_and(|others| *others > 1));
+        *eligible &= seen.0 && (seen.1 || is_kin());
+    }
+}
+
+/// Whether the value stays what it is on a connection that bears it several times.
+fn keeps_to_connections(candidate: &Candidate, columns: &Columns, sample: &Sample) -> bool {
+    let mut last: HashMap<u32, u8> = HashMap::new();
+    let (mut same, mut other) = (0_usize, 0_usize);
+    for (bin, unit) in candidate.bins.iter().zip(&sample.unit).filter(|(bin, _)| **bin != MISSING) {
+        let Some(connection) = columns.units.connection.get(*unit as usize).filter(|of| **of != NONE) else { continue };
+        match last.insert(*connection, *bin) {
+            Some(before) if before == *bin => same += 1,
+            Some(_) => other += 1,
+            None => {}
+        }
+    }
+    same > 100 * other
 }
 
 /// The most frequent values, one bin each, and all others together.

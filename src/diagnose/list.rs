@@ -24,8 +24,9 @@ const LEAST_REFUSED: usize = 10;
 const LEAST_OF_ITS_OWN: f64 = 0.2;
 /// Doses are stratified by a dose that was taken before in so many steps.
 const DOSE_STEPS: usize = 6;
-/// Steps of what was refused just before (see [`Sample::recent`]).
-const RECENT_STEPS: usize = 5;
+/// Steps of what was refused just before: see [`Sample::recent`], and [`Sample::own`].
+const RECENT_STEPS: usize = 5 * OWN_STEPS;
+const OWN_STEPS: usize = 3;
 
 /// What was taken.
 pub(super) struct Taken {
@@ -225,7 +226,7 @@ impl Search<'_> {
             let stratum = if candidate.within_routes { self.sample.stratum[position] as usize } else { 0 };
             let covers = split.covers(candidate.bins[position] as usize);
             let hit = u32::from(self.sample.refused[position]);
-            let recent = (self.sample.recent[position] as usize).min(RECENT_STEPS - 1);
+            let recent = self.recent(candidate, position).min(RECENT_STEPS - 1);
             for sides in [&mut without[stratum], &mut with[stratum * RECENT_STEPS + recent]] {
                 let side = if covers { &mut sides.0 } else { &mut sides.1 };
                 side.0 += hit;
@@ -239,6 +240,18 @@ impl Search<'_> {
         };
         let before = removed(&without);
         if before > 0.0 { (removed(&with) / before).min(1.0) } else { 0.0 }
+    }
+
+    /// What had been refused just before that could bring the candidate about: anything, and of the client's own where
+    /// its own pace is the dose (who is always refused goes round faster).
+    fn recent(&self, candidate: &Candidate, position: usize) -> usize {
+        let own = match candidate.hypothesis.as_str() {
+            "request-rate-per-token" | "token-requests-per-minute" | "connection-ordinal" | "connection-idle" => {
+                self.sample.own[position] as usize
+            }
+            _ => 0,
+        };
+        self.sample.recent[position] as usize * OWN_STEPS + own
     }
 
     /// A candidate's table over these positions, in its strata.
@@ -364,19 +377,32 @@ impl Search<'_> {
         }
         let (from, to) = (*covered.first()?, *covered.last()?);
         let inside = |at: usize| (window.from..window.to).contains(&at);
-        let model = alike::Model::of_window(self.sample, left, inside);
+        let model = alike::Model::of_window(self.sample, left, true, inside);
         let mut alike_to = Vec::new();
         for other in holding {
             let candidate = &self.candidates[other.candidate];
-            if alike::cannot_be_told(self.sample, left, &model, &self.model(candidate, other.split, left)) {
+            if alike::cannot_be_told(self.sample, left, &model, &self.model(candidate, other.split, left, true)) {
+                push_new(&mut alike_to, &candidate.hypothesis);
+            }
+        }
+        // A load that rose past its limit once and stayed there fails the test of shifts, as an outage does, and looks
+        // like one.
+        for candidate in self.candidates.iter().filter(|candidate| matches!(candidate.kind, Kind::Dose { .. })) {
+            let (split, gain) = self.on_all(candidate, left);
+            let brought_about =
+                follows_refusals(candidate, split) && self.of_its_own(candidate, split, left) < LEAST_OF_ITS_OWN;
+            if gain > candidate.penalty(left.len())
+                && !brought_about
+                && alike::cannot_be_told(self.sample, left, &model, &self.model(candidate, split, left, true))
+            {
                 push_new(&mut alike_to, &candidate.hypothesis);
             }
         }
         Some(Taken { what: What::Window(from, to), left: left.to_vec(), covered, gain: score, p, alike: alike_to })
     }
 
-    fn model(&self, candidate: &Candidate, split: Split, left: &[u32]) -> alike::Model {
-        alike::Model::of_candidate(self.sample, candidate, split, left)
+    fn model(&self, candidate: &Candidate, split: Split, left: &[u32], by_route: bool) -> alike::Model {
+        alike::Model::of_candidate(self.sample, candidate, split, left, by_route)
     }
 
     #[expect(clippy::too_many_arguments, reason = "one round's state")]
@@ -405,20 +431,21 @@ impl Search<'_> {
         if self.refused(&covered) < least {
             return Err(Why::Few);
         }
-        let model = self.model(candidate, held.split, left);
+        let by_route = candidate.within_routes;
+        let model = self.model(candidate, held.split, left, by_route);
         let mut alike_to = Vec::new();
         for other in holding.iter().filter(|other| other.candidate != held.candidate) {
             let rival = &self.candidates[other.candidate];
             if rival.hypothesis == candidate.hypothesis {
                 continue;
             }
-            if alike::cannot_be_told(self.sample, left, &model, &self.model(rival, other.split, left)) {
+            if alike::cannot_be_told(self.sample, left, &model, &self.model(rival, other.split, left, by_route)) {
                 push_new(&mut alike_to, &rival.hypothesis);
             }
         }
         if let Some((window, _)) = window {
             let inside = |at: usize| (window.from..window.to).contains(&at);
-            let of_window = alike::Model::of_window(self.sample, left, inside);
+            let of_window = alike::Model::of_window(self.sample, left, by_route, inside);
             if alike::cannot_be_told(self.sample, left, &model, &of_window) {
                 push_new(&mut alike_to, "time-window");
             }
@@ -460,7 +487,7 @@ impl Search<'_> {
         let routes = if candidate.within_routes { self.sample.strata() } else { 1 };
         let route = |p: u32| if candidate.within_routes { self.sample.stratum[p as usize] as usize } else { 0 };
         let (steps, step): (usize, Box<dyn Fn(u32) -> usize>) = match given {
-            Given::Recent => (RECENT_STEPS, Box::new(|p| self.sample.recent[p as usize] as usize)),
+            Given::Recent => (RECENT_STEPS, Box::new(|p| self.recent(candidate, p as usize))),
             Given::Dose(of) => {
                 let edges = self.steps_of(*of, &thin);
                 let bins = &self.candidates[*of].bins;

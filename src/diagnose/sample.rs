@@ -1,9 +1,9 @@
 //! The units that count: accepted or refused, in the order in which they were offered, with what every candidate is
 //! judged within (their routes), and what had happened just before each.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::model::columns::{Columns, Outcome, UNKNOWN};
+use crate::model::columns::{Columns, NONE, Outcome, UNKNOWN};
 
 /// Routes that are strata of their own; all others are one.
 const OWN_STRATA: usize = 12;
@@ -22,6 +22,9 @@ pub(super) struct Sample {
     pub(super) routes: Vec<u32>,
     /// How much of what was answered last, before this was offered, was refused: 0 nothing, 4 nearly all.
     pub(super) recent: Vec<u8>,
+    /// What became of its client's one before it (of its session, or else its connection): 0 nothing yet, 1 accepted,
+    /// 2 refused.
+    pub(super) own: Vec<u8>,
     /// When each was offered.
     pub(super) offered_ns: Vec<i64>,
 }
@@ -42,7 +45,8 @@ impl Sample {
         let offered_ns: Vec<i64> = unit.iter().filter_map(|u| units.offered_ns.get(*u as usize).copied()).collect();
         let ended: Vec<i64> = unit.iter().filter_map(|u| units.ended_ns.get(*u as usize).copied()).collect();
         let recent = recent(&offered_ns, &ended, &refused);
-        Self { unit, refused, stratum, routes, recent, offered_ns }
+        let own = own(columns, &unit, &refused);
+        Self { unit, refused, stratum, routes, recent, own, offered_ns }
     }
 
     /// How many.
@@ -90,6 +94,21 @@ fn strata(columns: &Columns, unit: &[u32], refused: &[bool]) -> (Vec<u8>, Vec<u3
         routes.iter().position(|own| *own == route).unwrap_or(routes.len()) as u8
     };
     (unit.iter().map(stratum).collect(), routes)
+}
+
+/// What became of each client's one before.
+fn own(columns: &Columns, unit: &[u32], refused: &[bool]) -> Vec<u8> {
+    let units = &columns.units;
+    let of = |cells: &[u32], unit: u32| cells.get(unit as usize).copied().unwrap_or(NONE);
+    let mut last: HashMap<(bool, u32), u8> = HashMap::new();
+    let step = |(unit, refused): (&u32, &bool)| {
+        let client = match of(&units.session, *unit) {
+            NONE => (false, of(&units.connection, *unit)),
+            session => (true, session),
+        };
+        last.insert(client, 1 + u8::from(*refused)).unwrap_or_default()
+    };
+    unit.iter().zip(refused).map(step).collect()
 }
 
 /// How much of the last answers was refused, in five steps.
