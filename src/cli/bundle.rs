@@ -7,7 +7,7 @@ use std::{
 };
 
 use serde_json::json;
-use zip::{ZipWriter, write::SimpleFileOptions};
+use zip::{ZipWriter, result::ZipError, write::SimpleFileOptions};
 
 use crate::{
     app::verdict,
@@ -23,17 +23,10 @@ use super::export::Work;
 /// Accepted requests that are put beside the refused ones: the first of so many on the same routes.
 const CONTROLS: usize = 200;
 
-/// Response headers that name a request to whoever answered it, beside those that the profile knows.
-const CORRELATION: &[&str] = &[
-    "x-correlation-id",
-    "x-request-id",
-    "request-id",
-    "x-amzn-requestid",
-    "x-amzn-trace-id",
-    "x-amz-cf-id",
-    "cf-ray",
-    "traceparent",
-];
+/// What the names of response headers end with that name a request to whoever answered it, beside those that the
+/// profile knows.
+const CORRELATION: &[&str] =
+    &["correlation-id", "request-id", "requestid", "trace-id", "x-amz-cf-id", "cf-ray", "traceparent"];
 
 /// Writes it. What is about a session alone has that session's exchanges; hashes and verdict are the capture's.
 pub(super) fn write<W: Write + Seek>(
@@ -42,19 +35,49 @@ pub(super) fn write<W: Write + Seek>(
     selector: &str,
     out: W,
 ) -> anyhow::Result<Report> {
-    let capture = work.capture;
     let mut zip = ZipWriter::new(out);
+    match compose(work, about, selector, &mut zip) {
+        Ok(report) => {
+            zip.finish().map_err(write_error)?.flush().map_err(export::Error::Write)?;
+            Ok(report)
+        }
+        Err(error) => {
+            // Dropped, it would write its directory, and print where it cannot.
+            std::mem::forget(zip);
+            Err(match error.downcast::<ZipError>() {
+                Ok(error) => write_error(error),
+                Err(error) => error,
+            })
+        }
+    }
+}
+
+/// What stopped the zip: nearly always the file that it goes to.
+fn write_error(error: ZipError) -> anyhow::Error {
+    match error {
+        ZipError::Io(error) => export::Error::Write(error).into(),
+        other => other.into(),
+    }
+}
+
+fn compose<W: Write + Seek>(
+    work: &Work<'_>,
+    about: Option<About>,
+    selector: &str,
+    zip: &mut ZipWriter<W>,
+) -> anyhow::Result<Report> {
+    let capture = work.capture;
     let options = SimpleFileOptions::default().large_file(true).unix_permissions(0o600);
     let har = export::format("har").ok_or_else(|| anyhow::anyhow!("there is no format har"))?;
 
     zip.start_file("exchanges.har", options)?;
-    let mut report = work.write(har, about, &mut zip)?;
+    let mut report = work.write(har, about, zip)?;
 
     zip.start_file("correlation.csv", options)?;
-    let ids = correlation(work, about, &mut zip)?;
+    let ids = correlation(work, about, zip)?;
 
     zip.start_file("connections.csv", options)?;
-    connections(work, &mut zip)?;
+    connections(work, zip)?;
 
     // A control group: what was accepted, to be held beside what was refused.
     zip.start_file("control.har", options)?;
@@ -63,7 +86,7 @@ pub(super) fn write<W: Write + Seek>(
         true => Filter::parse("status=0")?,
         false => Filter::parse(&control.iter().map(|id| format!("id={id}")).collect::<Vec<_>>().join(" or "))?,
     };
-    let controls = Work { filter: Some(&filter), ..*work }.write(har, None, &mut zip)?;
+    let controls = Work { filter: Some(&filter), ..*work }.write(har, None, zip)?;
     report.wrote("accepted exchanges as control group", *controls.written.get("exchanges").unwrap_or(&0));
 
     let judged = verdict::judge(std::slice::from_ref(capture), &columns::Options::default(), &mut |_| {})?;
@@ -83,11 +106,10 @@ pub(super) fn write<W: Write + Seek>(
     drop(scrubber);
 
     zip.start_file("hashes.json", options)?;
-    serde_json::to_writer_pretty(&mut zip, &hashes(capture)?)?;
+    serde_json::to_writer_pretty(&mut *zip, &hashes(capture)?)?;
 
     zip.start_file("README.txt", options)?;
     zip.write_all(readme(capture, about, work.options.keep_secrets, ids).as_bytes())?;
-    zip.finish()?.flush()?;
     report.wrote("correlation ids", ids);
     Ok(report)
 }
@@ -96,8 +118,12 @@ pub(super) fn write<W: Write + Seek>(
 fn correlation(work: &Work<'_>, about: Option<About>, out: &mut dyn Write) -> anyhow::Result<u64> {
     let capture = work.capture;
     let known = capture.profile().map(|profile| &profile.correlation);
-    let mut names: Vec<String> = CORRELATION.iter().map(|name| (*name).to_owned()).collect();
-    names.extend(known.into_iter().flat_map(|known| known.headers.iter().chain(&known.edge_headers).cloned()));
+    let names: Vec<&String> =
+        known.into_iter().flat_map(|known| known.headers.iter().chain(&known.edge_headers)).collect();
+    let is_id = |name: &str| {
+        let lower = name.to_ascii_lowercase();
+        CORRELATION.iter().any(|end| lower.ends_with(end)) || names.iter().any(|known| known.eq_ignore_ascii_case(name))
+    };
     let mut writer = csv::Writer::from_writer(out);
     writer.write_record([
         "exchange",
@@ -117,8 +143,7 @@ fn correlation(work: &Work<'_>, about: Option<About>, out: &mut dyn Write) -> an
     capture.list(Kind::Exchanges, query, &mut |row| {
         let Row::Exchange(row) = row else { return Ok(ControlFlow::Continue(())) };
         let headers = row.response_headers.iter().flat_map(|headers| headers.iter());
-        let found: Vec<_> =
-            headers.filter(|(name, _)| names.iter().any(|known| known.eq_ignore_ascii_case(name))).collect();
+        let found: Vec<_> = headers.filter(|(name, _)| is_id(name)).collect();
         // One without an id still has its instant.
         let lines = if found.is_empty() { vec![("", "")] } else { found };
         let mut scrubber = work.scrubber.borrow_mut();

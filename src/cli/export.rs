@@ -129,11 +129,8 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let progress = |count: u64| bar.set_position(count);
     // What stands there is said before the work, not behind it.
     let path = target_of(&args, &capture, extension);
-    if let Some(path) = &path
-        && !args.force
-        && path.symlink_metadata().is_ok()
-    {
-        return Err(export::Error::Exists(path.display().to_string()).into());
+    if let Some(path) = &path {
+        Target::check(path, args.force)?;
     }
     let collected = export::collect(&capture, &options, &progress)?;
     let (scrubber, sockets) = (RefCell::new(collected.scrubber), collected.sockets);

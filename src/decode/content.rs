@@ -4,6 +4,11 @@ use std::io::Read;
 
 use flate2::read::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 
+/// No decoder may keep more than 8 MiB of what went before: what RFC 9659 allows for HTTP, as a power of two.
+const ZSTD_WINDOW: u32 = 23;
+/// What begins a brotli stream whose window may be a gigabyte, which RFC 7932 (9.1) does not allow.
+const BROTLI_LARGE_WINDOW: u8 = 0b001_0001;
+
 /// How many codings in a row are followed; each multiplies what a few bytes can become.
 const MAX_CODINGS: usize = 4;
 
@@ -31,8 +36,8 @@ impl Decoded {
 }
 
 /// Takes the codings that `encoding` (the value of `Content-Encoding`, a list in the order of their application) names
-/// off `body`: `gzip`, `x-gzip`, `deflate` (zlib's, or bare as some servers send it) and `identity`. No output, and
-/// nothing in between, grows beyond `cap` bytes.
+/// off `body`: `gzip`, `x-gzip`, `deflate` (zlib's, or bare as some servers send it), `br`, `zstd` and `identity`. No
+/// output, and nothing in between, grows beyond `cap` bytes.
 pub fn decode_content(encoding: &[u8], body: &[u8], cap: usize) -> Decoded {
     let names: Vec<String> = encoding
         .split(|b| *b == b',')
@@ -47,6 +52,8 @@ pub fn decode_content(encoding: &[u8], body: &[u8], cap: usize) -> Decoded {
         match name.as_str() {
             "gzip" | "x-gzip" => codings.push(Coding::Gzip),
             "deflate" => codings.push(Coding::Deflate),
+            "br" => codings.push(Coding::Brotli),
+            "zstd" => codings.push(Coding::Zstd),
             _ => return Decoded::Unsupported(name),
         }
     }
@@ -73,6 +80,8 @@ pub fn decode_content(encoding: &[u8], body: &[u8], cap: usize) -> Decoded {
 enum Coding {
     Gzip,
     Deflate,
+    Brotli,
+    Zstd,
 }
 
 impl Coding {
@@ -88,13 +97,27 @@ impl Coding {
                 }
                 _ => read(DeflateDecoder::new(body), cap),
             },
+            Self::Brotli if body.first().is_some_and(|first| first & 0x7f == BROTLI_LARGE_WINDOW) => {
+                Decoded::Damaged(Vec::new())
+            }
+            Self::Brotli => read(brotli_decompressor::Decompressor::new(body, 4096), cap),
+            Self::Zstd => match zstd(body) {
+                Ok(decoder) => read(decoder, cap),
+                Err(_) => Decoded::Damaged(Vec::new()),
+            },
         }
     }
 }
 
+fn zstd(body: &[u8]) -> std::io::Result<impl Read> {
+    let mut decoder = zstd::stream::read::Decoder::with_buffer(body)?;
+    decoder.window_log_max(ZSTD_WINDOW)?;
+    Ok(decoder)
+}
+
 fn read(decoder: impl Read, cap: usize) -> Decoded {
     let mut bytes = Vec::new();
-    let whole = decoder.take(cap as u64 + 1).read_to_end(&mut bytes).is_ok();
+    let whole = decoder.take((cap as u64).saturating_add(1)).read_to_end(&mut bytes).is_ok();
     if bytes.len() > cap {
         bytes.truncate(cap);
         Decoded::Capped(bytes)
@@ -137,6 +160,19 @@ mod tests {
         encoder.finish().unwrap()
     }
 
+    fn zstd(bytes: &[u8]) -> Vec<u8> {
+        zstd::stream::encode_all(bytes, 3).unwrap()
+    }
+
+    /// As Node's zlib writes [`TEXT`].
+    const BROTLI: &str = "8b1b807b226572726f72223a226d65746164617461207761732073656e74206265666f72652074686520736f636b657420776173206f70656e227d03";
+    /// A megabyte of zeros, as Node's zlib writes it.
+    const BROTLI_BOMB: &str = "5bffff8f7f02201e0b0472ef1f00";
+
+    fn unhex(text: &str) -> Vec<u8> {
+        (0..text.len()).step_by(2).map(|at| u8::from_str_radix(&text[at..at + 2], 16).unwrap()).collect()
+    }
+
     const TEXT: &[u8] = br#"{"error":"metadata was sent before the socket was open"}"#;
 
     #[test]
@@ -152,6 +188,10 @@ mod tests {
             ("deflate", bare(TEXT)),
             ("deflate, gzip", gzip(&zlib(TEXT))),
             ("gzip", [gzip(&TEXT[..9]), gzip(&TEXT[9..])].concat()),
+            ("br", unhex(BROTLI)),
+            ("br, gzip", gzip(&unhex(BROTLI))),
+            ("zstd", zstd(TEXT)),
+            ("zstd", [zstd(&TEXT[..9]), zstd(&TEXT[9..])].concat()),
         ] {
             assert_eq!(decode_content(encoding.as_bytes(), &body, 1000), whole, "{encoding:?}");
         }
@@ -159,8 +199,8 @@ mod tests {
 
     #[test]
     fn unknown_codings_are_named() {
-        assert_eq!(decode_content(b"gzip, Br", b"x", 10), Decoded::Unsupported("br".into()));
-        assert_eq!(decode_content(b"zstd", b"x", 10), Decoded::Unsupported("zstd".into()));
+        assert_eq!(decode_content(b"gzip, Compress", b"x", 10), Decoded::Unsupported("compress".into()));
+        assert_eq!(decode_content(b"dcz", b"x", 10), Decoded::Unsupported("dcz".into()));
         assert!(matches!(decode_content(b"gzip,gzip,gzip,gzip,gzip", b"", 10), Decoded::Unsupported(_)));
     }
 
@@ -172,6 +212,17 @@ mod tests {
         assert_eq!(decode_content(b"gzip", &gzip(&[7; 11]), 10), Decoded::Capped(vec![7; 10]));
         assert_eq!(decode_content(b"", &[7; 11], 10), Decoded::Capped(vec![7; 10]));
         assert!(matches!(decode_content(b"gzip, gzip", &gzip(&bomb), 600), Decoded::Capped(_)));
+        assert_eq!(decode_content(b"br", &unhex(BROTLI_BOMB), 1000), Decoded::Capped(vec![0; 1000]));
+        assert_eq!(decode_content(b"zstd", &zstd(&vec![0; 1 << 20]), 1000), Decoded::Capped(vec![0; 1000]));
+    }
+
+    #[test]
+    fn windows_beyond_what_http_allows_are_refused() {
+        let mut encoder = zstd::stream::write::Encoder::new(Vec::new(), 3).unwrap();
+        encoder.window_log(27).unwrap();
+        encoder.write_all(TEXT).unwrap();
+        assert_eq!(decode_content(b"zstd", &encoder.finish().unwrap(), 1000), Decoded::Damaged(vec![]));
+        assert_eq!(decode_content(b"br", &[0x11, 0x1e, 0, 0, 0], 1000), Decoded::Damaged(vec![]));
     }
 
     #[test]
@@ -183,6 +234,13 @@ mod tests {
         };
         assert!(!beginning.is_empty() && noise.starts_with(&beginning));
         assert_eq!(decode_content(b"gzip", b"not gzip", 10), Decoded::Damaged(vec![]));
+        let brotli = unhex(BROTLI);
+        for (encoding, body) in
+            [("br", &brotli[..brotli.len() / 2]), ("zstd", &zstd(&noise)[..300]), ("zstd", b"no zstd")]
+        {
+            let decoded = decode_content(encoding.as_bytes(), body, 10_000);
+            assert!(matches!(decoded, Decoded::Damaged(_)), "{encoding}: {decoded:?}");
+        }
     }
 
     proptest! {
@@ -190,7 +248,7 @@ mod tests {
         fn any_bytes_are_taken(body in prop::collection::vec(any::<u8>(), 0..300), at in 0usize..300, flip in any::<u8>()) {
             let mut coded = gzip(&body);
             if let Some(byte) = coded.get_mut(at) { *byte ^= flip; }
-            for encoding in ["gzip", "deflate", "gzip, deflate"] {
+            for encoding in ["gzip", "deflate", "gzip, deflate", "br", "zstd"] {
                 prop_assert!(decode_content(encoding.as_bytes(), &coded, 100).bytes().len() <= 100);
                 prop_assert!(decode_content(encoding.as_bytes(), &body, 100).bytes().len() <= 100);
             }

@@ -18,10 +18,13 @@ use super::{
 pub(super) const FORMAT: Format =
     Format { id: "curl", summary: "a shell command for each exchange", extension: "sh", write };
 
+/// Larger bodies go through a pipe, in bytes.
+const LARGEST_WORD: usize = 100 << 10;
+
 fn write(job: &mut Job<'_>, out: &mut dyn Write) -> Result<(), Error> {
     let anchor = job.capture.anchor();
     out.write_all(
-        b"#!/usr/bin/env bash\n# Requests as they were captured. -k, -x and --resolve may be wanted in CURL.\n",
+        b"#!/usr/bin/env bash\n# Requests as they were captured. CURL='curl -k -x http://127.0.0.1:8080' gives curl further options.\n",
     )?;
     out.write_all(b": \"${CURL:=curl}\"\n")?;
     let mut report = std::mem::take(&mut job.report);
@@ -66,14 +69,14 @@ fn command(
     }
     let bytes = shown.body.bytes();
     let mut line: Vec<u8> = Vec::new();
-    // A shell's word cannot hold a NUL; printf can write one.
-    let through_pipe = memchr::memchr(0, bytes).is_some();
+    // A program's argument cannot hold a NUL, and on Linux not more than 128 KiB; the shell's own printf can write both.
+    let through_pipe = bytes.len() > LARGEST_WORD || memchr::memchr(0, bytes).is_some();
     if through_pipe {
         line.extend_from_slice(b"printf ");
         line.extend_from_slice(&octal(bytes));
         line.extend_from_slice(b" | ");
     }
-    line.extend_from_slice(b"\"$CURL\" -sS -g --path-as-is ");
+    line.extend_from_slice(b"$CURL -sS -g --path-as-is ");
     line.extend_from_slice(if head.request_version() == b"1.0" { b"--http1.0" } else { b"--http1.1" });
     match head.method() {
         b"HEAD" => line.extend_from_slice(b" --head"),
@@ -82,6 +85,10 @@ fn command(
             line.extend_from_slice(b" -X ");
             line.extend_from_slice(&quoted(method));
         }
+    }
+    if row.websocket.is_some() {
+        // Behind the 101 curl waits for as long as the socket is open.
+        line.extend_from_slice(b" -m 5");
     }
     let target = scrubber.target(head.target()).into_owned();
     url(row, &target, &mut line);
@@ -145,7 +152,7 @@ fn plain_body<'b>(
 ) -> body::Shown<'b> {
     let shown = body::shown(Some(head), &content.request, sent, limit, scrubber);
     let coded = head.header("content-encoding").is_some();
-    if coded && (scrubber.is_off() || unchanged(&shown, head, sent)) {
+    if coded && (scrubber.is_off() || unchanged(&shown, head, sent, limit)) {
         return body::Shown { body: Body::Binary(sent.into()), note: None, size: shown.size };
     }
     if coded {
@@ -155,9 +162,9 @@ fn plain_body<'b>(
 }
 
 /// Whether redaction found nothing in it.
-fn unchanged(shown: &body::Shown<'_>, head: &Head, sent: &[u8]) -> bool {
+fn unchanged(shown: &body::Shown<'_>, head: &Head, sent: &[u8], limit: u64) -> bool {
     let coding = head.header("content-encoding").unwrap_or_default();
-    let plain = crate::decode::content::decode_content(coding, sent, usize::MAX);
+    let plain = crate::decode::content::decode_content(coding, sent, usize::try_from(limit).unwrap_or(usize::MAX));
     shown.note.is_none() && plain.bytes() == shown.body.bytes()
 }
 

@@ -109,6 +109,9 @@ pub enum Error {
     /// Something is there already.
     #[error("{0} exists already (hint: --force writes over it)")]
     Exists(String),
+    /// A folder is there.
+    #[error("{0} is a folder: expected a file's name")]
+    Folder(String),
     /// The target cannot be written.
     #[error("cannot write: {0}")]
     Write(#[from] io::Error),

@@ -1,5 +1,7 @@
 //! A file that appears under its name when it is complete, and not before: written beside it, renamed at the end, removed
 //! where that does not come. Readable by its owner alone, as all that comes of a capture.
+//!
+//! A device or pipe (`/dev/stdout`, `>(gzip)`) is written into: a rename would put a file in its place.
 
 use std::{
     fs::{self, File, OpenOptions},
@@ -12,28 +14,52 @@ use super::Error;
 /// See the module.
 pub struct Target {
     file: BufWriter<File>,
-    part: PathBuf,
     path: PathBuf,
+    /// Where it is written until it is complete; `None` where it is written into.
+    part: Option<PathBuf>,
     force: bool,
-    done: bool,
 }
 
 impl Target {
+    /// Says, before the work, whether something stands in the way.
+    ///
     /// # Errors
-    /// Where something has that name already (unless `force`), or it cannot be made.
-    pub fn create(path: &Path, force: bool) -> Result<Self, Error> {
-        if !force && path.symlink_metadata().is_ok() {
-            return Err(Error::Exists(path.display().to_string()));
+    /// Where a folder has that name, or a file (unless `force`).
+    pub fn check(path: &Path, force: bool) -> Result<(), Error> {
+        let name = || path.display().to_string();
+        match fs::metadata(path) {
+            Ok(there) if there.is_dir() => Err(Error::Folder(name())),
+            Ok(there) if !there.is_file() => Ok(()),
+            _ if !force && path.symlink_metadata().is_ok() => Err(Error::Exists(name())),
+            _ => Ok(()),
         }
+    }
+
+    /// # Errors
+    /// Those of [`Self::check`], and where it cannot be made.
+    pub fn create(path: &Path, force: bool) -> Result<Self, Error> {
+        Self::check(path, force)?;
+        let mut options = OpenOptions::new();
+        options.write(true);
+        let with = |options: &OpenOptions, at: &Path, part| -> Result<Self, Error> {
+            let file = options.open(at).map_err(|source| failed("create", path, source))?;
+            let path = path.to_owned();
+            Ok(Self { file: BufWriter::with_capacity(1 << 18, file), path, part, force })
+        };
+        if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
+            return with(&options, path, None);
+        }
+        // What a link names is replaced, not the link.
+        let path = &fs::canonicalize(path).unwrap_or_else(|_| path.to_owned());
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let part = path.with_file_name(name);
-        let mut options = OpenOptions::new();
-        options.read(true).write(true).create(true).truncate(true);
+        options.read(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let file = options.open(&part).map_err(|source| failed("create", &part, source))?;
-        Ok(Self { file: BufWriter::with_capacity(1 << 18, file), part, path: path.to_owned(), force, done: false })
+        let mut target = with(&options, &part, Some(part.clone()))?;
+        target.path.clone_from(path);
+        Ok(target)
     }
 
     /// It is complete: puts it under its name.
@@ -41,34 +67,36 @@ impl Target {
     /// # Errors
     /// Where it cannot be written to its end or be renamed, or something got that name meanwhile.
     pub fn finish(mut self) -> Result<(), Error> {
-        self.file.flush().map_err(|source| failed("write", &self.part, source))?;
-        self.file.get_ref().sync_data().map_err(|source| failed("write", &self.part, source))?;
+        let result = self.file.flush();
+        result.map_err(|source| failed("write", &self.path, source))?;
+        let Some(part) = &self.part else { return Ok(()) };
+        self.file.get_ref().sync_data().map_err(|source| failed("write", &self.path, source))?;
         let result = if self.force {
-            fs::rename(&self.part, &self.path)
+            fs::rename(part, &self.path)
         } else {
             // A link does not replace what is there, a rename would.
-            match fs::hard_link(&self.part, &self.path) {
-                Ok(()) => fs::remove_file(&self.part),
+            match fs::hard_link(part, &self.path) {
+                Ok(()) => fs::remove_file(part),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
                     return Err(Error::Exists(self.path.display().to_string()));
                 }
                 // Not every file system has links.
-                Err(_) => fs::rename(&self.part, &self.path),
+                Err(_) => fs::rename(part, &self.path),
             }
         };
         result.map_err(|source| failed("rename to", &self.path, source))?;
-        self.done = true;
+        self.part = None;
         Ok(())
     }
 }
 
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes)
+        self.file.write(bytes).map_err(|error| named(&self.path, error))
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        self.file.flush().map_err(|error| named(&self.path, error))
     }
 }
 
@@ -80,10 +108,14 @@ impl io::Seek for Target {
 
 impl Drop for Target {
     fn drop(&mut self) {
-        if !self.done {
-            let _ = fs::remove_file(&self.part);
+        if let Some(part) = &self.part {
+            let _ = fs::remove_file(part);
         }
     }
+}
+
+fn named(path: &Path, error: io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
 
 fn failed(what: &'static str, path: &Path, source: io::Error) -> Error {
@@ -133,5 +165,33 @@ mod tests {
         target.finish().unwrap();
         assert_eq!(fs::read(&path).unwrap(), b"theirs");
         assert_eq!(names(folder.path()).len(), 1);
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn devices_are_written_into_and_links_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        assert!(matches!(Target::create(folder.path(), true), Err(Error::Folder(_))));
+        let pipe = folder.path().join("pipe");
+        nix::unistd::mkfifo(&pipe, nix::sys::stat::Mode::S_IRWXU).unwrap();
+        let reader = std::thread::spawn({
+            let pipe = pipe.clone();
+            move || fs::read(pipe).unwrap()
+        });
+        let mut target = Target::create(&pipe, false).unwrap();
+        target.write_all(b"through").unwrap();
+        target.finish().unwrap();
+        assert_eq!(reader.join().unwrap(), b"through");
+        assert!(!fs::metadata(&pipe).unwrap().is_file(), "the pipe is still one");
+
+        let (file, link) = (folder.path().join("a.har"), folder.path().join("latest.har"));
+        fs::write(&file, "old").unwrap();
+        std::os::unix::fs::symlink(&file, &link).unwrap();
+        assert!(matches!(Target::create(&link, false), Err(Error::Exists(_))));
+        let mut target = Target::create(&link, true).unwrap();
+        target.write_all(b"new").unwrap();
+        target.finish().unwrap();
+        assert!(link.is_symlink());
+        assert_eq!(fs::read(&file).unwrap(), b"new");
     }
 }

@@ -310,6 +310,13 @@ mod tests {
     }
 
     #[test]
+    fn a_value_that_looks_escaped_is_known_as_it_was_said() {
+        let mut scrubber = scrubber(|all| all.header(b"X-Api-Key", b"\\naA##0a"));
+        assert!(!shown(&mut scrubber, "<\\naA##0a>").contains("aA##0a"));
+        assert!(!shown(&mut scrubber, &STANDARD.encode("\\naA##0a")).contains("hQSMjM"));
+    }
+
+    #[test]
     fn lengths_are_kept_where_that_is_asked() {
         let mut collector = Collector::new(KEY, &Options::default());
         collector.header(b"X-Api-Key", b"0123456789abcdef0123456789abcdef");

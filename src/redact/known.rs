@@ -55,7 +55,9 @@ impl Gathered {
 
     /// Adds a value in all its forms, and in one more (`said`), if it is new and of a length that can be found again.
     pub(super) fn add(&mut self, kind: &'static str, value: &[u8], digest: Digest, said: &[u8]) {
-        if !(SHORTEST..=LONGEST).contains(&value.len()) || !self.values.insert(digest) {
+        // What is short when it is unescaped may be long enough as it was said.
+        let longest = value.len().max(said.len());
+        if !(SHORTEST..=LONGEST).contains(&longest) || !self.values.insert(digest) {
             return;
         }
         let mut forms: Vec<Vec<u8>> = vec![value.to_vec(), said.to_vec()];
@@ -70,9 +72,11 @@ impl Gathered {
             gson = gson.replace('<', "\\u003c").replace('>', "\\u003e").replace('\'', "\\u0027");
             forms.push(gson.into_bytes());
         }
-        if value.len() <= LONGEST_ENCODED {
+        // As it was said, too: what looks escaped may be none.
+        let other = Some(said).filter(|said| *said != value);
+        for bytes in [Some(value), other].into_iter().flatten().filter(|bytes| bytes.len() <= LONGEST_ENCODED) {
             for shift in 0..3 {
-                let form = in_base64(value, shift);
+                let form = in_base64(bytes, shift);
                 let other: Vec<u8> = form
                     .iter()
                     .map(|b| {
@@ -89,6 +93,7 @@ impl Gathered {
                 forms.push(other);
             }
         }
+        forms.retain(|form| form.len() >= SHORTEST);
         forms.sort_unstable();
         forms.dedup();
         for form in forms {

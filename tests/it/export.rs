@@ -1,5 +1,7 @@
 //! Exports of captures built in code and recorded from real clients: golden files, and no secret in any of them.
 
+mod chromium;
+mod command;
 mod foreign;
 mod secrets;
 

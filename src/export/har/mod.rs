@@ -273,7 +273,8 @@ impl Writer<'_> {
         let sent = row.response_body_bytes;
         let size_shown = shown.size.or(sent).and_then(|size| i64::try_from(size).ok()).unwrap_or(-1);
         let compression = match (shown.size, sent) {
-            (Some(size), Some(sent)) if size != sent => {
+            // Of a body that was cut off nothing follows from its size.
+            (Some(size), Some(sent)) if size != sent && shown.note.is_none() => {
                 i64::try_from(size).ok().zip(i64::try_from(sent).ok()).map(|(a, b)| a - b)
             }
             _ => None,

@@ -20,8 +20,8 @@ fn output(command: &mut Command) -> String {
 
 fn tshark(file: &Path, arguments: &[&str]) -> Vec<String> {
     let mut command = Command::new("tshark");
-    // Plain HTTP where TLS is expected: the payload is decrypted. Checksums are looked at.
-    command.arg("-r").arg(file).args(["-d", "tcp.port==443,http"]);
+    // No `-d tcp.port==443,http`: it finds the decrypted HTTP by itself. Checksums are looked at.
+    command.arg("-r").arg(file);
     command.args(["-o", "tcp.check_checksum:TRUE", "-o", "ip.check_checksum:TRUE"]).args(arguments);
     output(&mut command).lines().map(str::to_owned).collect()
 }

@@ -17,8 +17,11 @@ use crate::support::trace_script::TraceScript;
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZ2VudC03In0.p1antedSignature_-x";
 
+/// `{"refresh_token":"p1anted-brotli-token-0017"}` as Node's zlib writes it in brotli.
+const BROTLI: &str = "1b2c007044dd96fafae04f075b11c5074154ce9bd88b8c22cb444a84c787f080ba0e145c6d3b7db0c7c9354929a2860f";
+
 /// The secrets and the places in which they are said. Each place alone must be enough.
-const SECRETS: &[&str] = &[
+pub(super) const SECRETS: &[&str] = &[
     "p1anted-bearer-token-0001",
     "p1anted+cookie/value=0002",
     "p1anted-query-token-0003",
@@ -34,6 +37,8 @@ const SECRETS: &[&str] = &[
     "p1anted-set-cookie-0013",
     "p1anted-server-frame-0014",
     "p1anted \"quoted\" pass 0015",
+    "p1anted-zstd-token-0016",
+    "p1anted-brotli-token-0017",
     JWT,
 ];
 
@@ -100,6 +105,14 @@ pub(super) fn play(script: &mut Script<'_>) {
     script.say(1, Side::Client, &request("POST /oauth", "Content-Type: application/x-www-form-urlencoded\r\n", &form));
     let coded = gzip(format!("{{\"refresh_token\":\"{}\"}}", SECRETS[7]).as_bytes());
     script.say(1, Side::Server, &answer("Content-Encoding: gzip\r\nContent-Type: application/json\r\n", &coded));
+    for (coding, body) in [
+        ("zstd", zstd::stream::encode_all(format!("{{\"refresh_token\":\"{}\"}}", SECRETS[15]).as_bytes(), 0).unwrap()),
+        ("br", (0..BROTLI.len()).step_by(2).map(|at| u8::from_str_radix(&BROTLI[at..at + 2], 16).unwrap()).collect()),
+    ] {
+        script.say(1, Side::Client, &request("POST /oauth", "", ""));
+        let headers = format!("Content-Encoding: {coding}\r\nContent-Type: application/json\r\n");
+        script.say(1, Side::Server, &answer(&headers, &body));
+    }
     script.say(1, Side::Client, &request(&format!("GET /ws/{JWT}/x"), "", ""));
     let (one, two) = ("{\"token\":\"p1anted-chunk", "ed-token-0009\"}");
     let chunked = format!(
@@ -134,7 +147,7 @@ pub(super) fn play(script: &mut Script<'_>) {
 }
 
 /// The places in `bytes` where the secret stands in any form in which somebody could read it.
-fn finds(bytes: &[u8], secret: &str) -> Vec<String> {
+pub(super) fn finds(bytes: &[u8], secret: &str) -> Vec<String> {
     let json = serde_json::to_string(secret).unwrap();
     let mut forms = vec![
         secret.as_bytes().to_vec(),
@@ -215,7 +228,7 @@ fn planted_secrets_are_in_no_export() {
 /// What the traces of the corpus say in places that name secrets, found by a search that knows nothing of ours.
 fn secrets_of(trace: &str) -> Vec<String> {
     let places = regex::Regex::new(
-        r#"(?i)(?:authorization: *(?:bearer|basic|token)? +|cookie: *[\w-]+=|api-key: *|access_token=|"(?:access_?token|password|client_secret|token)" *: *")([A-Za-z0-9._~+/=-]{8,})"#,
+        r#"(?i)(?:authorization: *"?(?:bearer|basic|token) +|cookie: *[\w-]+=|api-key: *|access_token=|"(?:access_?token|password|client_secret|token)" *: *")([A-Za-z0-9._~+/=-]{8,})"#,
     )
     .unwrap();
     let found = places.captures_iter(trace).map(|found| found[1].to_owned());
