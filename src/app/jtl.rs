@@ -3,7 +3,7 @@
 use std::{ops::ControlFlow, path::Path};
 
 use crate::{
-    import::{self, Jtl, csv, join, statistics},
+    import::{self, Jtl, join, statistics},
     model::{
         ExchangeId, Timestamp, WallAnchor,
         flag::Subject,
@@ -36,7 +36,7 @@ pub enum Error {
 /// # Errors
 /// Where the file is no JTL, is of another run, or the capture cannot be read.
 pub fn beside(capture: &Capture, path: &Path) -> Result<Beside, Error> {
-    let mut jtl = csv::read(path)?;
+    let mut jtl = import::read(path)?;
     let anchor = capture.anchor();
     let (thread_header, sampler_header) = ("x-jm-thread", "x-jm-sampler");
     let mut sent = Vec::new();

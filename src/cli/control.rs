@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use crate::{
     config::Settings,
-    import::{Jtl, csv},
+    import::{self, Jtl},
     profile::Refused,
     report::{count, percent},
 };
@@ -27,7 +27,7 @@ pub(super) struct Outcome {
 impl Outcome {
     /// Of a command that ended with `code` and wrote that JTL from its line on.
     pub(super) fn of(code: u8, jtl: Option<&Path>, since_ms: i64, refused: &Refused) -> Self {
-        let jtl = jtl.and_then(|path| csv::read(path).ok());
+        let jtl = jtl.and_then(|path| import::read(path).ok());
         Self { code, refused: jtl.map(|jtl| tally(&jtl, since_ms, refused)).filter(|(_, all)| *all > 0) }
     }
 }

@@ -1,7 +1,5 @@
 //! A JTL in CSV: any columns in any order, with or without a header, any of JMeter's delimiters, fields over several lines.
 
-use std::{fs::File, io::Read, path::Path};
-
 use super::{Error, Jtl, Malformed, Row, time};
 
 /// The columns of JMeter 5, for files without a header.
@@ -28,23 +26,10 @@ const DELIMITERS: &[u8] = b",;\t|";
 /// Malformed lines that are kept with their reason; the others are counted alone.
 const KEPT: usize = 1000;
 
-/// Reads a file.
-///
-/// # Errors
-/// Where it cannot be read, or is no JTL in CSV. Lines that are no rows are none: they are in [`Jtl::malformed`].
-pub fn read(path: &Path) -> Result<Jtl, Error> {
-    let name = path.display().to_string();
-    let mut bytes = Vec::new();
-    File::open(path)
-        .and_then(|mut file| file.read_to_end(&mut bytes))
-        .map_err(|source| Error::Read { path: name.clone(), source })?;
-    parse(&name, &bytes)
-}
-
 /// Reads a JTL from its bytes; `name` is for messages.
 ///
 /// # Errors
-/// As [`read`].
+/// Where it is no JTL in CSV. Lines that are no rows are none: they are in [`Jtl::malformed`].
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
     let bytes = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(bytes);
     let first = bytes.split(|b| *b == b'\n').next().unwrap_or_default();
@@ -52,9 +37,6 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
     let refuse = |found: String, hint| Err(Error::Format { path: name.to_owned(), found, hint });
     if first.trim().is_empty() {
         return refuse("it is empty".to_owned(), "did the run write it? -l FILE");
-    }
-    if first.trim_start().starts_with('<') {
-        return refuse("it is XML".to_owned(), "jmeter -Jjmeter.save.saveservice.output_format=csv");
     }
     let (delimiter, columns) = match header(&first) {
         Some(found) => found,
@@ -264,9 +246,7 @@ mod tests {
 
     #[test]
     fn what_is_no_jtl_is_refused_with_a_hint() {
-        for (text, found) in
-            [("", "empty"), ("<?xml version=\"1.0\"?>", "XML"), ("hello world\n1,2\n", "names no columns")]
-        {
+        for (text, found) in [("", "empty"), ("hello world\n1,2\n", "names no columns")] {
             let error = parse("x.jtl", text.as_bytes()).unwrap_err().to_string();
             assert!(error.contains(found) && error.contains("hint"), "{error}");
         }

@@ -1,6 +1,6 @@
 //! JMeter's own record of a run, read and laid beside what went over the wire.
 //!
-//! - [`csv`]: rows of a JTL, whatever columns it has; [`time`]: its timestamps.
+//! - [`csv`]: rows of a JTL, whatever columns it has; [`time`]: its timestamps. [`xml`]: the same written as XML.
 //! - [`statistics`]: the figures of JMeter's dashboard for the same file.
 //! - [`join`]: which row is which exchange; what is left over on either side.
 //!
@@ -12,8 +12,22 @@ pub mod join;
 mod row;
 pub mod statistics;
 mod time;
+pub mod xml;
+
+use std::{fs, path::Path};
 
 pub use row::{Jtl, Malformed, Role, Row};
+
+/// Reads a JTL, in CSV or XML.
+///
+/// # Errors
+/// Where it cannot be read, or is no JTL. Lines that are no rows are none: they are in [`Jtl::malformed`].
+pub fn read(path: &Path) -> Result<Jtl, Error> {
+    let name = path.display().to_string();
+    let bytes = fs::read(path).map_err(|source| Error::Read { path: name.clone(), source })?;
+    let text = bytes.strip_prefix(b"\xef\xbb\xbf").unwrap_or(&bytes);
+    if text.trim_ascii_start().starts_with(b"<") { xml::parse(&name, text) } else { csv::parse(&name, text) }
+}
 
 /// What can go wrong.
 #[derive(Debug, thiserror::Error)]
@@ -27,8 +41,8 @@ pub enum Error {
         /// Why.
         source: std::io::Error,
     },
-    /// It is something else than a JTL in CSV.
-    #[error("{path} is no JTL in CSV: {found} (hint: {hint})")]
+    /// It is something else than a JTL.
+    #[error("{path} is no JTL: {found} (hint: {hint})")]
     Format {
         /// Which.
         path: String,
