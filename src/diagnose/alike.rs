@@ -14,6 +14,8 @@ use super::{
 const BLOCKS: usize = 100;
 /// A difference of fewer standard errors is none.
 const TOLD: f64 = 2.0;
+/// Two that make the same refusals likely agree on at least this share of them.
+const THE_SAME: f64 = 0.5;
 
 /// The refusal probability of each unit that is left, under one explanation.
 pub(super) struct Model(Vec<f32>);
@@ -87,8 +89,22 @@ fn fit(cells: &[(u32, u32)], split: Split, rates: &mut [f32]) {
     }
 }
 
-/// Whether the first, which was taken, cannot be told from the second.
+/// Whether the first, which was taken, cannot be told from the second: it explains the same refusals, about as well.
 pub(super) fn cannot_be_told(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> bool {
+    overlap(sample, left, first, second) >= THE_SAME && fits_no_worse(sample, left, first, second)
+}
+
+/// How far both make the same refusals likely: 1 all of them alike, 0 where one explains what the other does not.
+fn overlap(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> f64 {
+    let (mut both, mut either) = (0.0, 0.0);
+    for (at, _) in left.iter().enumerate().filter(|(_, position)| sample.refused[**position as usize]) {
+        both += f64::from(first.0[at].min(second.0[at]));
+        either += f64::from(first.0[at].max(second.0[at]));
+    }
+    if either > 0.0 { both / either } else { 0.0 }
+}
+
+fn fits_no_worse(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> bool {
     let mut sums = vec![0.0_f64; BLOCKS.min(left.len()).max(1)];
     let blocks = sums.len();
     for (at, position) in left.iter().enumerate() {

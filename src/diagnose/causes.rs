@@ -27,12 +27,13 @@ const EVIDENCE: usize = 20;
 /// Blocks of time of the bootstrap.
 const BLOCKS: usize = 100;
 
-/// One cause.
+/// One cause. `unexplained`: positions that no cause covers.
 pub(super) fn cause(
     columns: &Columns,
     sample: &Sample,
     candidates: &[Candidate],
     taken: &Taken,
+    unexplained: &[u32],
     all_refused: u64,
     options: &Options,
 ) -> Cause {
@@ -41,8 +42,7 @@ pub(super) fn cause(
     let blocks = blocks(sample, taken, &covered, &comparable);
     let sum = blocks.iter().fold(Cells::default(), |sum, own| sum.plus(own, 1));
     let effect = effect(&blocks, sum, options);
-    let outside_rate = sum.outside.0 as f64 / sum.outside.1.max(1) as f64;
-    let more = sum.inside.0 as f64 - outside_rate * sum.inside.1 as f64;
+    let more = sum.inside.0 as f64 - base_rate(sample, &comparable, unexplained, sum.outside) * sum.inside.1 as f64;
     let explains = (more / all_refused.max(1) as f64).clamp(0.0, 1.0);
     let (hypothesis, level, threshold, window) = match &taken.what {
         What::Candidate(of, bin) => {
@@ -53,6 +53,7 @@ pub(super) fn cause(
             (candidates[*of].hypothesis.clone(), level, None, None)
         }
         What::Dose(of, answer) => (candidates[*of].hypothesis.clone(), None, Some(answer.threshold.clone()), None),
+        What::Answered => ("answered-by:intermediary".to_owned(), None, None, None),
         What::Window(from, to) => {
             let at = |position: u32| u64::try_from(sample.offered_ns[position as usize]).unwrap_or_default();
             ("time-window".to_owned(), None, None, Some(TimeWindow { from_ns: at(*from), to_ns: at(*to) }))
@@ -74,6 +75,14 @@ pub(super) fn cause(
     };
     cause.says = says::cause(&cause, (sum.outside.0, sum.outside.1), all_refused);
     cause
+}
+
+/// What is refused anyway: the rate where no cause holds. Where all of these strata is covered, the rate outside.
+fn base_rate(sample: &Sample, strata: &BTreeSet<u8>, unexplained: &[u32], outside: (u64, u64)) -> f64 {
+    let own = unexplained.iter().map(|position| *position as usize).filter(|p| strata.contains(&sample.stratum[*p]));
+    let rest = own.fold((0, 0), |sum, position| (sum.0 + u64::from(sample.refused[position]), sum.1 + 1));
+    let (hits, total) = if rest.1 > 0 { rest } else { outside };
+    hits as f64 / total.max(1) as f64
 }
 
 /// The strata in which there is something to compare: those of covered units.

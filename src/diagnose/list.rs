@@ -11,7 +11,7 @@ use super::{
     candidate::{Candidate, Kind, MISSING},
     sample::Sample,
     shifts::{self, Layout, Tested},
-    split::{self, Side, Split, Table},
+    split::{self, InOut, Side, Split, Table},
     threshold::{self, Answer, Question},
     window::{self, Window},
 };
@@ -24,6 +24,14 @@ const LEAST_REFUSED: usize = 10;
 const LEAST_OF_ITS_OWN: f64 = 0.2;
 /// Doses are stratified by a dose that was taken before in so many steps.
 const DOSE_STEPS: usize = 6;
+/// Flags that say of a dose that it is large: the dose says more.
+const OF_A_DOSE: &[&str] = &["head-too-large", "metadata-too-late", "metadata-too-soon", "shared-token"];
+/// A flag that covers this share of the refusals of a dose, as purely, says what they are.
+const NEARLY_ALL: f64 = 0.95;
+/// What an intermediary refused without a pattern is a cause from this share of all refusals on.
+const MATERIAL: f64 = 0.05;
+/// It is none where so many of the accepted look the same.
+const USUAL_MARK: f64 = 0.05;
 /// Steps of what was refused just before: see [`Sample::recent`], and [`Sample::own`].
 const RECENT_STEPS: usize = 5 * OWN_STEPS;
 const OWN_STEPS: usize = 3;
@@ -49,6 +57,8 @@ pub(super) enum What {
     Candidate(usize, usize),
     /// A dose.
     Dose(usize, Box<Answer>),
+    /// What an intermediary answered, whatever was asked.
+    Answered,
     /// An outage, from a unit to a unit (positions, both included).
     Window(u32, u32),
 }
@@ -97,9 +107,6 @@ pub(super) struct Search<'a> {
     pub(super) binomial: &'a Binomial,
 }
 
-/// Refused and all where a cause holds, and where it does not.
-type Sides = ((u32, u32), (u32, u32));
-
 /// A candidate that holds against chance.
 struct Holding {
     candidate: usize,
@@ -133,12 +140,38 @@ impl Search<'_> {
             let part = 1.0 / self.options.max_causes as f64;
             let window = window::find(&outcomes, self.binomial);
             let holding = self.holding(&left, &shifts.shares, &mut found, &mut |done| progress(base + part * done));
-            let Some(taken) = self.choose(&left, holding, window, &shifts.shares, least, &mut found) else { break };
+            let chosen = self.choose(&left, holding, window, &shifts.shares, least, &mut found);
+            // Who answers from before the API may have reasons that cannot be seen here; a route is none.
+            let chosen = match chosen {
+                Some(taken) if !self.is_route(&taken) => Some(taken),
+                other => self.answered(&left, all_refused).or(other),
+            };
+            let Some(taken) = chosen else { break };
             let covered: BTreeSet<u32> = taken.covered.iter().copied().collect();
             found.left.retain(|position| !covered.contains(position));
             found.taken.push(taken);
         }
         found
+    }
+
+    fn is_route(&self, taken: &Taken) -> bool {
+        matches!(&taken.what, What::Candidate(of, _) if self.candidates[*of].hypothesis == "contrast:route")
+    }
+
+    /// What an intermediary refused, where it makes a material share and what is accepted comes from the API. This is
+    /// counted, not tested: who answered is known.
+    fn answered(&self, left: &[u32], all_refused: usize) -> Option<Taken> {
+        let is_own = |position: &u32| self.sample.by_intermediary[*position as usize];
+        let covered: Vec<u32> = left.iter().copied().filter(is_own).collect();
+        let (refused, refused_left) = (self.refused(&covered), self.refused(left));
+        let accepted = (covered.len() - refused) as f64;
+        let least = (LEAST_REFUSED as f64).max(MATERIAL * all_refused as f64);
+        if (refused as f64) < least || accepted > USUAL_MARK * (left.len() - refused_left) as f64 {
+            return None;
+        }
+        let others = (refused_left - refused, left.len() - covered.len());
+        let gain = self.binomial.split((refused as u32, covered.len() as u32), (others.0 as u32, others.1 as u32));
+        Some(Taken { what: What::Answered, left: left.to_vec(), covered, gain, p: 0.0, alike: Vec::new() })
     }
 
     fn untried(&self) -> Vec<Tried> {
@@ -165,7 +198,7 @@ impl Search<'_> {
                     && !matches!(candidate.kind, Kind::Contrast { .. })
             }
             What::Dose(of, _) => self.candidates[*of].hypothesis == candidate.hypothesis,
-            What::Window(..) => false,
+            What::Window(..) | What::Answered => false,
         };
         found.taken.iter().any(same)
     }
@@ -220,8 +253,8 @@ impl Search<'_> {
     /// What follows from refusals tells nothing new then; a cause tells as much as before.
     fn of_its_own(&self, candidate: &Candidate, split: Split, left: &[u32]) -> f64 {
         let strata = self.sample.strata();
-        let mut with: Vec<Sides> = vec![Sides::default(); strata * RECENT_STEPS];
-        let mut without: Vec<Sides> = vec![Sides::default(); strata];
+        let mut with: Vec<InOut> = vec![InOut::default(); strata * RECENT_STEPS];
+        let mut without: Vec<InOut> = vec![InOut::default(); strata];
         for position in left.iter().map(|position| *position as usize) {
             let stratum = if candidate.within_routes { self.sample.stratum[position] as usize } else { 0 };
             let covers = split.covers(candidate.bins[position] as usize);
@@ -233,7 +266,7 @@ impl Search<'_> {
                 side.1 += 1;
             }
         }
-        let removed = |cells: &[Sides]| {
+        let removed = |cells: &[InOut]| {
             let gain: f64 = cells.iter().map(|(inside, outside)| self.binomial.split(*inside, *outside)).sum();
             let all: f64 = cells.iter().map(|(a, b)| -self.binomial.at_best(a.0 + b.0, a.1 + b.1)).sum();
             if all > 0.0 { gain.max(0.0) / all } else { 0.0 }
@@ -281,6 +314,7 @@ impl Search<'_> {
             (window, score)
         });
         let outage = window.as_ref().filter(|(_, score)| *score > 0.0);
+        let holding = self.flags_first(left, holding);
         let is_route = |holding: &&Holding| self.candidates[holding.candidate].hypothesis == "contrast:route";
         // A route that is refused more explains some of whatever happens on it: it is taken where nothing else is.
         let in_turn = holding.iter().filter(|h| !is_route(h)).chain(holding.iter().filter(is_route));
@@ -302,6 +336,51 @@ impl Search<'_> {
         }
         let (window, score) = outage.filter(|_| !outage_tried)?;
         self.take_window(left, window, *score, &holding, least, shares, found)
+    }
+
+    /// Puts a flag before what these data cannot tell from it: it says what is wrong, where a dose or a header's value is
+    /// only how that shows.
+    fn flags_first(&self, left: &[u32], mut holding: Vec<Holding>) -> Vec<Holding> {
+        let is_flag = |held: &Holding| {
+            let candidate = &self.candidates[held.candidate];
+            matches!(candidate.kind, Kind::Flag) && !OF_A_DOSE.contains(&candidate.hypothesis.as_str())
+        };
+        let is_route = |held: &&Holding| self.candidates[held.candidate].hypothesis == "contrast:route";
+        let best = holding.iter().find(|held| !is_route(held)).filter(|held| !is_flag(held));
+        let (Some(best), Some(at)) = (best, holding.iter().position(is_flag)) else { return holding };
+        let by_route = self.candidates[holding[at].candidate].within_routes;
+        let model = |held: &Holding| self.model(&self.candidates[held.candidate], held.split, left, by_route);
+        if self.names_the_same(left, best, &holding[at])
+            || alike::cannot_be_told(self.sample, left, &model(best), &model(&holding[at]))
+        {
+            let flag = holding.remove(at);
+            holding.insert(0, flag);
+        }
+        holding
+    }
+
+    /// Whether a flag covers what the best explanation finds refused, and no more of what is accepted.
+    fn names_the_same(&self, left: &[u32], best: &Holding, flag: &Holding) -> bool {
+        let covers = |held: &Holding, position: usize| {
+            held.split.covers(self.candidates[held.candidate].bins[position] as usize)
+        };
+        let affected = self.affected(&self.candidates[best.candidate], best.split, left);
+        let (mut of_best, mut of_flag, mut both) = ((0.0, 0.0), (0.0, 0.0), 0.0);
+        for position in left.iter().map(|position| *position as usize) {
+            let hit = f64::from(u8::from(self.sample.refused[position]));
+            let acts = affected.contains(&self.sample.stratum[position]);
+            let (best, flag) = (acts && covers(best, position), covers(flag, position));
+            if best {
+                of_best = (of_best.0 + hit, of_best.1 + 1.0);
+            }
+            if flag {
+                of_flag = (of_flag.0 + hit, of_flag.1 + 1.0);
+            }
+            if best && flag {
+                both += hit;
+            }
+        }
+        both >= NEARLY_ALL * of_best.0 && of_flag.0 * of_best.1 >= NEARLY_ALL * of_best.0 * of_flag.1
     }
 
     /// The window's p value. Where it fails, something else may refuse in bursts outside of it: what that covers is set
@@ -459,8 +538,11 @@ impl Search<'_> {
         match &candidate.kind {
             Kind::Flag | Kind::Contrast { .. } => {
                 let bin = held.split.cut;
-                let covered = left.iter().copied().filter(|p| candidate.bins[*p as usize] as usize == bin).collect();
-                Some((What::Candidate(held.candidate, bin), covered))
+                let affected = self.affected(candidate, held.split, left);
+                let covers = |p: &u32| {
+                    candidate.bins[*p as usize] as usize == bin && affected.contains(&self.sample.stratum[*p as usize])
+                };
+                Some((What::Candidate(held.candidate, bin), left.iter().copied().filter(covers).collect()))
             }
             Kind::Dose { counting, values, .. } => {
                 let question = Question {
@@ -470,6 +552,7 @@ impl Search<'_> {
                     split: held.split,
                     left,
                     counting: *counting,
+                    hidden: if is_time(&candidate.hypothesis) { self.sample.transit_ns } else { 0.0 },
                     replicates: self.options.bootstrap,
                     seed: self.options.seed,
                 };
@@ -479,6 +562,21 @@ impl Search<'_> {
                 Some((What::Dose(held.candidate, Box::new(answer)), covered))
             }
         }
+    }
+
+    /// The routes on which it acts; all where it is not judged within them.
+    fn affected(&self, candidate: &Candidate, split: Split, left: &[u32]) -> BTreeSet<u8> {
+        if !candidate.within_routes {
+            return self.sample.stratum.iter().copied().collect();
+        }
+        let mut sides = vec![InOut::default(); self.sample.strata()];
+        for position in left.iter().map(|position| *position as usize) {
+            let sides = &mut sides[self.sample.stratum[position] as usize];
+            let side = if split.covers(candidate.bins[position] as usize) { &mut sides.0 } else { &mut sides.1 };
+            side.0 += u32::from(self.sample.refused[position]);
+            side.1 += 1;
+        }
+        split::affected(&sides, self.binomial)
     }
 
     /// Whether it tells something beside what is `given`.
@@ -533,6 +631,11 @@ fn follows_refusals(candidate: &Candidate, split: Split) -> bool {
         "connection-ordinal" | "since-open" => split.side == Side::Below,
         _ => *counting == Some(crate::model::finding::Counting::Offered),
     }
+}
+
+/// Whether a dose is a time, which passes here as it does at the server, but begins and ends otherwise.
+fn is_time(hypothesis: &str) -> bool {
+    matches!(hypothesis, "since-open" | "connection-idle")
 }
 
 fn push_new(ids: &mut Vec<String>, id: &str) {

@@ -109,7 +109,7 @@ fn decide(
         ));
         return (found.tried, constant);
     }
-    let cause = |taken| causes::cause(columns, &sample, &candidates, taken, verdict.refused, options);
+    let cause = |taken| causes::cause(columns, &sample, &candidates, taken, &found.left, verdict.refused, options);
     verdict.causes = found.taken.iter().map(cause).collect();
     verdict.unexplained = search.refused(&found.left) as u64;
     for (cause, taken) in verdict.causes.iter().zip(&found.taken).filter(|(_, taken)| !taken.alike.is_empty()) {

@@ -3,7 +3,10 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
-use crate::model::columns::{Columns, NONE, Outcome, UNKNOWN};
+use crate::{
+    model::columns::{AnsweredBy, Columns, NONE, Outcome, UNKNOWN},
+    stats::interval::quantile,
+};
 
 /// Routes that are strata of their own; all others are one.
 const OWN_STRATA: usize = 12;
@@ -25,8 +28,12 @@ pub(super) struct Sample {
     /// What became of its client's one before it (of its session, or else its connection): 0 nothing yet, 1 accepted,
     /// 2 refused.
     pub(super) own: Vec<u8>,
+    /// Whether something before the API answered it.
+    pub(super) by_intermediary: Vec<bool>,
     /// When each was offered.
     pub(super) offered_ns: Vec<i64>,
+    /// How far round trips to the server lie apart, but for the outermost hundredths.
+    pub(super) transit_ns: f64,
 }
 
 impl Sample {
@@ -46,7 +53,10 @@ impl Sample {
         let ended: Vec<i64> = unit.iter().filter_map(|u| units.ended_ns.get(*u as usize).copied()).collect();
         let recent = recent(&offered_ns, &ended, &refused);
         let own = own(columns, &unit, &refused);
-        Self { unit, refused, stratum, routes, recent, own, offered_ns }
+        let is_own = |u: &u32| units.answered_by.get(*u as usize) == Some(&AnsweredBy::Intermediary);
+        let by_intermediary = unit.iter().map(is_own).collect();
+        let transit_ns = transit(columns);
+        Self { unit, refused, stratum, routes, recent, own, by_intermediary, offered_ns, transit_ns }
     }
 
     /// How many.
@@ -109,6 +119,17 @@ fn own(columns: &Columns, unit: &[u32], refused: &[bool]) -> Vec<u8> {
         last.insert(client, 1 + u8::from(*refused)).unwrap_or_default()
     };
     unit.iter().zip(refused).map(step).collect()
+}
+
+/// How far round trips lie apart.
+fn transit(columns: &Columns) -> f64 {
+    let trips = columns.connections.iter().map(|connection| connection.server_rtt_ns).filter(|rtt| *rtt >= 0);
+    let mut trips: Vec<f64> = trips.map(|rtt| rtt as f64).collect();
+    trips.sort_unstable_by(f64::total_cmp);
+    match (quantile(&trips, 0.01), quantile(&trips, 0.99)) {
+        (Some(low), Some(high)) => high - low,
+        _ => 0.0,
+    }
 }
 
 /// How much of the last answers was refused, in five steps.

@@ -32,6 +32,9 @@ fn condition(cause: &Cause) -> String {
     if let Some(window) = cause.window {
         return format!("from {:.1} s to {:.1} s", window.from_ns as f64 / 1e9, window.to_ns as f64 / 1e9);
     }
+    if cause.hypothesis == "answered-by:intermediary" {
+        return "where something before the API answered".to_owned();
+    }
     match &cause.level {
         Some(level) => format!("where {} is {level:?}", cause.hypothesis),
         None => format!("with {}", cause.hypothesis),

@@ -1,6 +1,8 @@
 //! A candidate's best split: the cut, side or value that tells refused from accepted best, within strata.
 #![expect(clippy::indexing_slicing, reason = "every index comes from the sizes of the tables made here")]
 
+use std::collections::BTreeSet;
+
 use crate::stats::{
     binomial::Binomial,
     monotone::{Level, rising},
@@ -152,8 +154,54 @@ fn at_cuts(table: &Table, binomial: &Binomial) -> (Vec<f64>, Vec<f64>) {
     (above, below)
 }
 
+/// Refused and all on a cause's side of a stratum, and on the other.
+pub(super) type InOut = ((u32, u32), (u32, u32));
+
+/// What a stratum must gain, beside half the logarithm of its units, to show by itself that a cause acts in it.
+const SHOWS_ITSELF: f64 = 3.0;
+/// A stratum in which the rate rises by less than this share of what it rises by where the cause shows best, and that
+/// gains less than that share too, has another reason.
+const WEAKLY: f64 = 0.1;
+
+/// The strata in which a cause acts: those that show it, and those with too few units to show anything that look more
+/// like these than like no difference. What it has nothing to do with is not covered, and left to other causes.
+pub(super) fn affected(strata: &[InOut], binomial: &Binomial) -> BTreeSet<u8> {
+    let rise = |(inside, outside): &InOut| rate(*inside) - rate(*outside);
+    let gains: Vec<f64> = strata.iter().map(|(inside, outside)| binomial.split(*inside, *outside)).collect();
+    let Some((best, most)) = gains.iter().copied().enumerate().max_by(|a, b| a.1.total_cmp(&b.1)) else {
+        return BTreeSet::new();
+    };
+    let rises = rise(&strata[best]);
+    let shows = |at: usize| {
+        let (inside, outside) = strata[at];
+        let by_chance = SHOWS_ITSELF + 0.5 * f64::from((inside.1 + outside.1).max(2)).ln();
+        let is_weak = rise(&strata[at]) < WEAKLY * rises && gains[at] < WEAKLY * most;
+        at == best || (gains[at] > by_chance && !is_weak)
+    };
+    let shown: Vec<usize> = (0..strata.len()).filter(|at| shows(*at)).collect();
+    let sum = shown.iter().fold((0, 0), |sum, at| (sum.0 + strata[*at].0.0, sum.1 + strata[*at].0.1));
+    let usual = rate(sum).clamp(1e-3, 1.0 - 1e-3);
+    let alike = |at: usize| {
+        let (inside, outside) = strata[at];
+        let by_chance = SHOWS_ITSELF + 0.5 * f64::from((inside.1 + outside.1).max(2)).ln();
+        if inside.1 == 0 || gains[at] > by_chance || rise(&strata[at]) < 0.0 {
+            return false;
+        }
+        let acts = f64::from(inside.0) * usual.ln()
+            + f64::from(inside.1 - inside.0) * (1.0 - usual).ln()
+            + binomial.at_best(outside.0, outside.1);
+        acts >= binomial.at_best(inside.0 + outside.0, inside.1 + outside.1)
+    };
+    (0..strata.len()).filter(|at| shown.contains(at) || alike(*at)).map(|at| at as u8).collect()
+}
+
+fn rate((hits, total): (u32, u32)) -> f64 {
+    f64::from(hits) / f64::from(total.max(1))
+}
+
 /// What the best curve that only rises (falls, below) gains in each stratum over its one rate: the fair measure of a
-/// dose against another, since a step fits the wrong one better where the true limit is soft.
+/// dose against another, since a step fits the wrong one better where the true limit is soft. Less what such a curve
+/// gains where there is nothing: half of 1/2 + 1/3 + … + 1/bins (Barlow et al. 1972), in each stratum anew.
 pub(super) fn curve_gain(table: &Table, split: Split, binomial: &Binomial) -> f64 {
     if split.side == Side::At {
         return split.gain;
@@ -162,8 +210,11 @@ pub(super) fn curve_gain(table: &Table, split: Split, binomial: &Binomial) -> f6
         .map(|(refused, total)| {
             let all: (u32, u32) = (refused.iter().sum(), total.iter().sum());
             let levels = ordered(refused, total, split.side);
-            levels.iter().map(|level| binomial.at_best(level.hits, level.total)).sum::<f64>()
-                - binomial.at_best(all.0, all.1)
+            let gain = levels.iter().map(|level| binomial.at_best(level.hits, level.total)).sum::<f64>()
+                - binomial.at_best(all.0, all.1);
+            let filled = total.iter().filter(|total| **total > 0).count();
+            let by_chance = if all.0 == 0 { 0.0 } else { 0.5 * (2..=filled).map(|bin| 1.0 / bin as f64).sum::<f64>() };
+            gain - by_chance
         })
         .sum()
 }

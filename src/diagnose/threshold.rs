@@ -15,7 +15,7 @@ use crate::{
 
 use super::{
     sample::Sample,
-    split::{Side, Split},
+    split::{self, Side, Split},
 };
 
 /// Doses around the cut that are looked at one by one.
@@ -41,7 +41,9 @@ pub(super) struct Question<'a> {
     /// Positions that are left, in the order of time.
     pub(super) left: &'a [u32],
     pub(super) counting: Option<Counting>,
-    /// What transit can hide: the share of the dose that may lie on either side (see [`super::transit`]).
+    /// How far apart transit puts what passes here and what happens at the server, in the dose's unit.
+    pub(super) hidden: f64,
+    /// Of the bootstrap.
     pub(super) replicates: usize,
     pub(super) seed: u64,
 }
@@ -94,7 +96,7 @@ pub(super) fn find(question: &Question<'_>, binomial: &Binomial) -> Option<Answe
         whole = steps.weighed(&vec![1; steps.blocks]);
         (cut, gain) = steps.best_cut(&whole, binomial)?;
     }
-    let affected = steps.affected(&whole, cut);
+    let affected = steps.affected(&whole, cut, binomial);
     let pooled = steps.pooled(&whole, &affected);
     let levels = rising(pooled.iter().copied());
     let mut draw = Draw::new(question.seed, 5);
@@ -121,9 +123,21 @@ pub(super) fn find(question: &Question<'_>, binomial: &Binomial) -> Option<Answe
         _ => neighbour,
     });
     let (low, high) = ends.iter().fold((f64::MAX, f64::MIN), |(low, high), end| (low.min(*end), high.max(*end)));
-    let soft = (curve_gain > SOFT_NATS && curve_gain > SOFT_SHARE * gain && smear.0 != smear.1)
+    let (low, high) = (low - question.hidden, high + question.hidden);
+    let mut soft = (curve_gain > SOFT_NATS && curve_gain > SOFT_SHARE * gain && smear.0 != smear.1)
         .then(|| steps.soft(&levels))
         .flatten();
+    let (mut low, mut high) = (low, high);
+    if let Some(soft) = &mut soft
+        && let Some(ramp) = Ramp::of(&pooled)
+    {
+        // A limit that rises begins where the ramp does, which few refusals tell: as far as its likelihood admits.
+        soft.begins = f64::from(steps.begin[ramp.from]);
+        for step in [ramp.earliest, ramp.latest] {
+            let begins = f64::from(steps.begin[step]);
+            (low, high) = (low.min(begins), high.max(begins));
+        }
+    }
     let begins = steps.begin[steps.begins(&pooled, cut, binomial)];
     Some(Answer {
         threshold: Threshold {
@@ -138,6 +152,51 @@ pub(super) fn find(question: &Question<'_>, binomial: &Binomial) -> Option<Answe
         affected,
         begins,
     })
+}
+
+/// A refusal rate that rises evenly from one step to another.
+struct Ramp {
+    /// The last step before it rises.
+    from: usize,
+    /// The first `from` that the data admit.
+    earliest: usize,
+    /// The last one.
+    latest: usize,
+}
+
+/// Steps of a ramp that are tried, at most.
+const RAMP_STEPS: usize = 60;
+/// Half the 95 % quantile of χ² with one degree of freedom, and as much again since neighbours are not independent.
+const ADMITTED_NATS: f64 = 3.84;
+
+impl Ramp {
+    /// The likeliest one, and where else it may begin (profile likelihood).
+    fn of(pooled: &[(u32, u32)]) -> Option<Self> {
+        let of = |cells: &[(u32, u32)]| cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
+        let rate = |(hits, total): (u32, u32)| f64::from(hits) / f64::from(total.max(1));
+        let stride = pooled.len().div_ceil(RAMP_STEPS).max(1);
+        let ends: Vec<usize> = (1..pooled.len()).step_by(stride).collect();
+        let mut likeliest: Vec<(usize, f64)> = Vec::new();
+        for from in &ends {
+            let mut best = f64::MIN;
+            for to in ends.iter().filter(|to| *to > from) {
+                let (floor, top) = (rate(of(&pooled[..*from])), rate(of(&pooled[*to..])));
+                let log_likelihood = (pooled.iter().enumerate())
+                    .map(|(step, (hits, total))| {
+                        let share = (step as f64 + 1.0 - *from as f64) / (*to as f64 + 1.0 - *from as f64);
+                        let rate = (floor + (top - floor) * share.clamp(0.0, 1.0)).clamp(1e-6, 1.0 - 1e-6);
+                        f64::from(*hits) * rate.ln() + f64::from(total - hits) * (1.0 - rate).ln()
+                    })
+                    .sum::<f64>();
+                best = best.max(log_likelihood);
+            }
+            likeliest.push((*from, best));
+        }
+        let (from, most) = likeliest.iter().copied().max_by(|a, b| a.1.total_cmp(&b.1))?;
+        let mut admitted = likeliest.iter().filter(|(_, own)| *own >= most - ADMITTED_NATS).map(|(from, _)| *from);
+        let earliest = admitted.next()?;
+        Some(Self { from, earliest, latest: admitted.next_back().unwrap_or(earliest) })
+    }
 }
 
 impl Steps {
@@ -227,19 +286,11 @@ impl Steps {
         (gain > 0.0).then_some((cut, gain))
     }
 
-    fn affected(&self, sums: &[(u32, u32)], cut: usize) -> BTreeSet<u8> {
-        let rates = |cells: &[(u32, u32)]| {
-            let of = |cells: &[(u32, u32)]| cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
-            (of(&cells[cut..]), of(&cells[..cut]))
-        };
-        (0_u8..)
-            .zip(sums.chunks_exact(self.begin.len()))
-            .filter(|(_, cells)| {
-                let (high, low) = rates(cells);
-                high.0 > 0 && u64::from(high.0) * u64::from(low.1) >= u64::from(low.0) * u64::from(high.1)
-            })
-            .map(|(stratum, _)| stratum)
-            .collect()
+    fn affected(&self, sums: &[(u32, u32)], cut: usize, binomial: &Binomial) -> BTreeSet<u8> {
+        let of = |cells: &[(u32, u32)]| cells.iter().fold((0, 0), |sum, cell| (sum.0 + cell.0, sum.1 + cell.1));
+        let sides: Vec<_> =
+            sums.chunks_exact(self.begin.len()).map(|cells| (of(&cells[cut..]), of(&cells[..cut]))).collect();
+        split::affected(&sides, binomial)
     }
 
     /// Over the affected strata together.

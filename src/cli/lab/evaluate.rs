@@ -72,7 +72,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> anyhow::Result<ExitCode> {
     out.flush()?;
     if let Some(path) = &args.write {
         let last = args.first_seed + args.seeds.saturating_sub(1);
-        let text = document(&table, &format!("seeds {} to {last}", args.first_seed), jobs.len());
+        let text = document(&table, &format!("{} to {last}", args.first_seed), jobs.len());
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         say(&format!("wrote {}", path.display()));
     }
@@ -159,9 +159,37 @@ fn document(table: &Table, seeds: &str, runs: usize) -> String {
     let loads: Vec<String> = LOADS.iter().map(|(name, about)| format!("- *{name}*: {about}")).collect();
     format!(
         "# Accuracy\n\nHow well `firstframe diagnose` finds causes that were planted in the lab's model, in virtual time: \
-         {runs} runs,\n{seeds}, on {date}. `firstframe lab evaluate --write docs/accuracy.md` makes this file.\n\n\
+         {runs} runs, seeds\n{seeds} (pairs the first of them, nulls one each), on {date}. \
+         `firstframe lab evaluate --write docs/accuracy.md` makes this file.\n\n\
+         The bars: of one cause the first named is right in 98 %, a true threshold lies in its 95 % interval in 93 % \
+         with a median error\nof 3 %; of two causes both are found, with shares within 10 points, in 90 %; where nothing \
+         is planted, in at most 2 % something wrong\nis named.\n\n\
          The loads, each with harmless oddities and, mostly, a small rate of refusals without reason:\n\n{}\n\n{}",
         loads.join("\n"),
         table.markdown()
     )
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    /// A fixed small part of docs/accuracy.md: one cause of each kind, pairs, and nulls, over all loads.
+    #[test]
+    fn a_small_part_of_the_evaluation_is_right() {
+        let single = |id: &str| Question::singles().into_iter().find(|question| question.name() == id).unwrap();
+        let causes =
+            ["metadata-before-ready", "frame-overtaken", "unresolved-variable", "inflight-limit", "intermediary"];
+        let mut jobs: Vec<Job> =
+            causes.iter().enumerate().map(|(number, id)| (single(id), number % LOADS.len(), 101)).collect();
+        jobs.push((Question::pairs()[0], 1, 101));
+        jobs.extend([0, 5, 8].map(|number| (Question::null(number).unwrap(), number as usize % LOADS.len(), 101)));
+        let mut table = evaluate(&jobs, Some(2));
+        let wrong: Vec<&Score> = table.scores().iter().filter(|score| !score.is_right).collect();
+        assert!(wrong.is_empty(), "{wrong:#?}");
+        let thresholds: Vec<_> = table.scores().iter().filter_map(|score| score.threshold).collect();
+        assert!(thresholds.len() >= 2 && thresholds.iter().all(|threshold| threshold.is_inside()), "{thresholds:?}");
+    }
 }

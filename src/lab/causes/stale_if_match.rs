@@ -1,9 +1,6 @@
 //! `stale-if-match`: a write names a version that is not the one that was last told: lost updates.
 
-use super::{
-    Cause, CauseInfo, Client,
-    defect::{SHARE, no_truth},
-};
+use super::{Cause, CauseInfo, Client, Domain, Parameter, Typical, defect::no_truth};
 use crate::lab::{
     api::{Offer, Refusal},
     random::Random,
@@ -14,11 +11,17 @@ use crate::lab::{
 pub(super) const INFO: CauseInfo = CauseInfo {
     id: "stale-if-match",
     summary: "writes with an outdated If-Match; the API refuses them with 400, as SCIM does",
-    parameters: &[SHARE],
+    parameters: &[Parameter {
+        name: "share",
+        about: "share of the writes that name a version",
+        domain: Domain::Share,
+        default: 0.2,
+        typical: Typical::Between(0.06, 0.36),
+    }],
     prepare: |scenario| scenario.mix.writes = 0.8,
     right: |_, _| vec!["precondition-stale"],
     truth: no_truth,
-    build: |plant, _| Box::new(Stale { share: plant.number("share") * 3.0 }),
+    build: |plant, _| Box::new(Stale { share: plant.number("share") }),
 };
 
 struct Stale {

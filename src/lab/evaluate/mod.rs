@@ -135,17 +135,21 @@ impl Trial {
         let asked = plants.len();
         scenario.plants = plants.into_iter().chain(noise).collect();
         let mut run = world::run(&scenario);
-        for _ in 0..6 {
+        for _ in 0..MOST_TRIES {
             let counts: Vec<usize> = (0..asked).map(|plant| refused_by(&run, plant)).collect();
             let all = run.columns.units.len().max(1) as f64;
             let mut changed = false;
+            let drowned = counts.iter().any(|count| (*count as f64) < DROWNED * counts.iter().sum::<usize>() as f64);
             for (plant, count) in scenario.plants.iter_mut().zip(&counts) {
                 let has_limit = plant.info.parameters.iter().any(|parameter| parameter.name == "limit");
-                if has_limit && *count as f64 > TOO_MANY * all {
+                let is_most = 2 * count > counts.iter().sum();
+                if has_limit && (*count as f64 > TOO_MANY * all || (drowned && is_most)) {
                     plant.set("limit", (plant.number("limit") * 1.15).ceil());
                     changed = true;
                 } else if has_limit && *count < ENOUGH / 2 && plant.number("limit") > 1.0 {
-                    plant.set("limit", (plant.number("limit") * 0.92).floor());
+                    // Where it is not reached at all it is far off.
+                    let by = if *count == 0 { 0.8 } else { 0.92 };
+                    plant.set("limit", (plant.number("limit") * by).floor());
                     changed = true;
                 }
             }
@@ -161,6 +165,11 @@ impl Trial {
         Self { question, load, seed, scenario, run }
     }
 }
+
+/// Of two causes one that refuses less than this share is hardly there beside the other.
+const DROWNED: f64 = 0.06;
+/// So often a limit is moved, or a run made longer.
+const MOST_TRIES: usize = 12;
 
 /// No run is made longer than this.
 const LONGEST_NS: i64 = 160_000_000_000;

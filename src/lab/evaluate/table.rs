@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fmt::Write as _};
 
-use super::{LOADS, Question, Score};
+use super::{LOADS, Question, Score, Share, ThresholdScore};
 
 /// All scores of an evaluation.
 #[derive(Clone, Debug, Default)]
@@ -107,7 +107,29 @@ impl Table {
             let sum = self.sum(|score| takes(&score.question));
             let _ = writeln!(text, "| **all** | **{}** | |\n", ratio(sum.right, sum.runs));
         }
+        self.misses(&mut text);
         text
+    }
+
+    /// Each wrong answer, and each threshold outside its interval, so that it can be made again.
+    fn misses(&self, text: &mut String) {
+        let mut lines: Vec<String> = Vec::new();
+        for score in &self.scores {
+            let load = LOADS.get(score.load).map_or("", |(name, _)| name);
+            let run = format!("{}, {load}, seed {}", score.question, score.seed);
+            let outside = score.threshold.filter(|threshold| !threshold.is_inside());
+            if !score.is_right {
+                let named = if score.named.is_empty() { "nothing".to_owned() } else { score.named.join(", ") };
+                let shares: Vec<String> = score.shares.iter().map(|share| share_in_words(*share)).collect();
+                lines.push(format!("- {run}: named {named}; shares {}", shares.join(", ")));
+            } else if let Some(ThresholdScore { truth, value, low, high }) = outside {
+                lines.push(format!("- {run}: the threshold is {truth}, said was {value} ({low} to {high})"));
+            }
+        }
+        if !lines.is_empty() {
+            lines.sort();
+            let _ = writeln!(text, "## Misses\n\n{}", lines.join("\n"));
+        }
     }
 
     fn singles(&self, names: &[&String], text: &mut String) {
@@ -136,6 +158,11 @@ impl Table {
         row("**all**", &all, text);
         text.push('\n');
     }
+}
+
+fn share_in_words(share: Share) -> String {
+    let found = share.found.map_or_else(|| "not found".to_owned(), |found| format!("found {:.1} %", 100.0 * found));
+    format!("{:.1} % ({found})", 100.0 * share.truth)
 }
 
 fn ratio(part: usize, whole: usize) -> String {

@@ -22,6 +22,7 @@ pub(super) fn columns(mut recorder: Recorder, until_ns: i64, is_whole: bool) -> 
     recorder.units.sort_by_key(|unit| unit.offered_ns);
     let since_open = sockets_of_units(&mut recorder);
     order_flags(&mut recorder, &since_open);
+    overtaking(&mut recorder);
     shared_tokens(&mut recorder.units);
     let mut units = Units::default();
     let mut sessions: HashMap<usize, u32> = HashMap::new();
@@ -161,6 +162,23 @@ fn order_flags(recorder: &mut Recorder, since_open: &[i64]) {
                 late if late > 500 * MILLI => unit.flags.push("metadata-too-late"),
                 _ => {}
             }
+        }
+    }
+}
+
+/// `frame-overtaken`: the first request of an agent whose message is held back overtakes it. The rule's flag lies on the
+/// message, and its evidence leads to the request.
+fn overtaking(recorder: &mut Recorder) {
+    let mut held: HashMap<usize, Vec<(i64, i64)>> = HashMap::new();
+    for (agent, from, until) in recorder.held_back.drain(..) {
+        held.entry(agent).or_default().push((from, until));
+    }
+    for unit in recorder.units.iter_mut().filter(|unit| !unit.is_message && unit.kind != Kind::Socket) {
+        let Some(own) = held.get_mut(&unit.agent) else { continue };
+        let at = unit.offered_ns;
+        if let Some(place) = own.iter().position(|(from, until)| (*from..*until).contains(&at)) {
+            own.swap_remove(place);
+            unit.flags.push("frame-overtaken");
         }
     }
 }

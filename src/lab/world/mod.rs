@@ -306,6 +306,9 @@ impl World {
     fn message(&mut self, number: usize, request: Request, now: i64, late: i64) {
         let Some(link) = self.players.get(number).and_then(|player| player.socket) else { return };
         if self.links.get(link).is_some_and(|link| link.is_open) {
+            if late > 0 {
+                self.recorder.held_back(number, now, now + late);
+            }
             self.begin(number, link, request, now + late);
         }
     }

@@ -65,6 +65,8 @@ pub(super) struct Recorder {
     token_numbers: HashMap<String, u32>,
     socket_of_link: HashMap<usize, usize>,
     last_socket_of: HashMap<usize, usize>,
+    /// Messages that were held back: whose, from when until when.
+    pub(super) held_back: Vec<(usize, i64, i64)>,
 }
 
 impl Recorder {
@@ -80,6 +82,7 @@ impl Recorder {
             token_numbers: HashMap::new(),
             socket_of_link: HashMap::new(),
             last_socket_of: HashMap::new(),
+            held_back: Vec::new(),
         }
     }
 
@@ -106,6 +109,11 @@ impl Recorder {
         });
         self.socket_of_link.insert(link, number);
         self.last_socket_of.insert(agent, number);
+    }
+
+    /// A message waits at an agent's for an acknowledgement.
+    pub(super) fn held_back(&mut self, agent: usize, from: i64, until: i64) {
+        self.held_back.push((agent, from, until));
     }
 
     /// A connection's end has reached the proxy.
