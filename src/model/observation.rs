@@ -52,6 +52,77 @@ pub enum What<'a> {
     End,
 }
 
+/// What an observation is of, without what it holds: what a rule says that it listens to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Heard {
+    /// [`What::ConnectionOpened`]
+    ConnectionOpened,
+    /// [`What::ConnectionClosed`]
+    ConnectionClosed,
+    /// [`What::RequestHead`]
+    RequestHead,
+    /// [`What::Request`]
+    Request,
+    /// [`What::ResponseHead`]
+    ResponseHead,
+    /// [`What::Open`]
+    Open,
+    /// [`What::Frame`]
+    Frame,
+    /// [`What::Message`]
+    Message,
+    /// [`What::Exchange`]
+    Exchange,
+    /// [`What::SessionEnded`]
+    SessionEnded,
+    /// [`What::Anomaly`]
+    Anomaly,
+    /// [`What::Tick`]
+    Tick,
+    /// [`What::End`]
+    End,
+}
+
+impl Heard {
+    /// All of them, in the order of their numbers.
+    pub const ALL: [Self; 13] = [
+        Self::ConnectionOpened,
+        Self::ConnectionClosed,
+        Self::RequestHead,
+        Self::Request,
+        Self::ResponseHead,
+        Self::Open,
+        Self::Frame,
+        Self::Message,
+        Self::Exchange,
+        Self::SessionEnded,
+        Self::Anomaly,
+        Self::Tick,
+        Self::End,
+    ];
+}
+
+impl What<'_> {
+    /// What it is of.
+    pub fn kind(&self) -> Heard {
+        match self {
+            Self::ConnectionOpened(..) => Heard::ConnectionOpened,
+            Self::ConnectionClosed(..) => Heard::ConnectionClosed,
+            Self::RequestHead(..) => Heard::RequestHead,
+            Self::Request(..) => Heard::Request,
+            Self::ResponseHead(..) => Heard::ResponseHead,
+            Self::Open(..) => Heard::Open,
+            Self::Frame(..) => Heard::Frame,
+            Self::Message(..) => Heard::Message,
+            Self::Exchange(..) => Heard::Exchange,
+            Self::SessionEnded(..) => Heard::SessionEnded,
+            Self::Anomaly(..) => Heard::Anomaly,
+            Self::Tick => Heard::Tick,
+            Self::End => Heard::End,
+        }
+    }
+}
+
 /// Payload bytes that were collected on the way, up to a cap.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Collected<'a> {

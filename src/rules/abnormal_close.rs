@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     trace::Closer,
     websocket::opcode,
 };
@@ -47,6 +47,10 @@ struct AbnormalClose {
 }
 
 impl Rule for AbnormalClose {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Frame, Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let session = observation.session.map(|session| session.id);
         match observation.what {

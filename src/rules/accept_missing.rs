@@ -7,7 +7,7 @@
 
 use crate::model::{
     flag::{Flag, Severity},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{Group, Known, Needs, Options, Rule, RuleInfo, fault::Fault};
@@ -30,6 +30,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct AcceptMissing;
 
 impl Rule for AcceptMissing {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::RequestHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         if exchange.request.header("accept").is_some() || exchange.asked_for_websocket() {

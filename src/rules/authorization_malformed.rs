@@ -13,7 +13,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Flag, Severity},
     http::Field,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{
@@ -64,6 +64,10 @@ const PLACEHOLDERS: &[&str] = &[
 struct AuthorizationMalformed;
 
 impl Rule for AuthorizationMalformed {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::RequestHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         let head = &exchange.request;

@@ -14,7 +14,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     http::Framing,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     side::Side,
     trace::ByteRange,
 };
@@ -66,6 +66,10 @@ struct Surplus {
 }
 
 impl Rule for BytesAfterBody {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ConnectionClosed, Heard::RequestHead, Heard::Request, Heard::Anomaly, Heard::End]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::RequestHead(exchange) => {

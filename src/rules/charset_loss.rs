@@ -16,7 +16,7 @@ use crate::model::{
     anomaly::AnomalyKind,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Collected, Observation, What},
+    observation::{Collected, Heard, Observation, What},
     side::Side,
 };
 
@@ -44,6 +44,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct CharsetLoss;
 
 impl Rule for CharsetLoss {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::Message, Heard::Anomaly]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Request(exchange, Collected::Whole(text)) if !text.is_ascii() => {

@@ -12,7 +12,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     http::Framing,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     side::Side,
     trace::{ByteRange, Closer},
 };
@@ -64,6 +64,10 @@ enum How {
 }
 
 impl Rule for ClientAbort {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ConnectionClosed, Heard::Exchange, Heard::End]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Exchange(exchange, _) => {

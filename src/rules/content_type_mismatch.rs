@@ -13,7 +13,7 @@ use crate::{
     model::{
         exchange::Exchange,
         flag::{Flag, Severity},
-        observation::{Collected, Observation, What},
+        observation::{Collected, Heard, Observation, What},
     },
     profile::Profile,
 };
@@ -45,6 +45,10 @@ struct ContentTypeMismatch {
 }
 
 impl Rule for ContentTypeMismatch {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Request(exchange, body) = observation.what else { return };
         if exchange.request_body.bytes > 0

@@ -4,7 +4,7 @@
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
@@ -27,6 +27,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct ContentTypeMissing;
 
 impl Rule for ContentTypeMissing {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Request(exchange, _) = observation.what else { return };
         let mut types = exchange.request.all("content-type");

@@ -8,7 +8,7 @@
 use crate::model::{
     exchange::Exchange,
     flag::{Flag, Severity},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{
@@ -61,6 +61,10 @@ const SINGLE: &[(&str, bool)] = &[
 struct DuplicateHeader;
 
 impl Rule for DuplicateHeader {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::RequestHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         let Some(name) = first_twice(exchange) else { return };

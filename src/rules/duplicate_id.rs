@@ -8,7 +8,7 @@ use crate::model::{
     ExchangeId, SessionId, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     session::Clash,
 };
 
@@ -46,6 +46,10 @@ struct Waiting {
 }
 
 impl Rule for DuplicateId {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::ResponseHead, Heard::Open, Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Request(exchange, _) => {

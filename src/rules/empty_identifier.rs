@@ -19,7 +19,7 @@ use crate::{
     model::{
         exchange::Exchange,
         flag::{Flag, Severity},
-        observation::{Observation, What},
+        observation::{Heard, Observation, What},
     },
     profile::Profile,
 };
@@ -66,6 +66,10 @@ struct Route {
 }
 
 impl Rule for EmptyIdentifier {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::RequestHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         if let Some((severity, what)) = self.judge(exchange) {

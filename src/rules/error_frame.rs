@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::model::{
     Side,
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     websocket::opcode,
 };
 
@@ -44,6 +44,10 @@ struct ErrorFrame {
 }
 
 impl Rule for ErrorFrame {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Message]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let (Some(profile), What::Message(exchange, frame, payload)) = (&self.profile, observation.what) else {
             return;

@@ -9,7 +9,7 @@ use crate::model::{
     ExchangeId, FrameId, Side, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     trace::ByteRange,
 };
 
@@ -45,6 +45,10 @@ struct First {
 }
 
 impl Rule for FrameBeforeOpen {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Open, Heard::Frame, Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Frame(exchange, frame, _) if frame.from == Side::Client => {

@@ -20,7 +20,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     hash::QuickMap,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     trace::ByteRange,
     websocket::Frame,
 };
@@ -95,6 +95,10 @@ struct Request {
 }
 
 impl Rule for FrameOvertaken {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::Frame, Heard::Exchange, Heard::SessionEnded]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let Some(session) = observation.session else { return };
         match observation.what {

@@ -9,7 +9,7 @@ use crate::model::{
     anomaly::AnomalyKind,
     exchange::Exchange,
     flag::{Flag, Severity},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     side::Side,
 };
 
@@ -33,6 +33,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct FramingConflict;
 
 impl Rule for FramingConflict {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Anomaly]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Anomaly(Some(exchange), anomaly) = observation.what else { return };
         if anomaly.range.from != Side::Client {

@@ -10,7 +10,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     http::Field,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     side::Side,
 };
 
@@ -62,6 +62,10 @@ struct HeadTooLarge {
 }
 
 impl Rule for HeadTooLarge {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ConnectionClosed, Heard::RequestHead, Heard::Anomaly]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::RequestHead(exchange) => {

@@ -10,7 +10,7 @@ use crate::model::{
     ExchangeId, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use crate::profile::{Profile, Refused};
@@ -65,6 +65,10 @@ struct HiddenWrite {
 }
 
 impl Rule for HiddenWrite {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Request(exchange, _) if !is_safe(exchange) => {

@@ -10,7 +10,7 @@
 use crate::model::{
     exchange::{Exchange, Scheme},
     flag::{Flag, Severity},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{
@@ -42,6 +42,10 @@ struct HostForm {
 }
 
 impl Rule for HostForm {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ConnectionOpened, Heard::ConnectionClosed, Heard::RequestHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::ConnectionOpened(connection) if !connection.mode.starts_with("reverse") => {

@@ -6,7 +6,7 @@
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     session::Clash,
 };
 
@@ -30,6 +30,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct IdMismatch;
 
 impl Rule for IdMismatch {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Request(exchange, _) = observation.what else { return };
         let Some(clash) = exchange.borne.clash.filter(|clash| clash.is_mismatch()) else { return };

@@ -13,7 +13,7 @@ use crate::{
     model::{
         exchange::Exchange,
         flag::{Flag, Severity},
-        observation::{Observation, What},
+        observation::{Heard, Observation, What},
     },
     profile::{IdShape, Profile},
 };
@@ -52,6 +52,10 @@ struct IdentifierShape {
 type Counts = [u32; Shape::ALL.len()];
 
 impl Rule for IdentifierShape {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::RequestHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         if let Some((severity, what)) = self.judge(exchange) {

@@ -9,7 +9,7 @@ use crate::model::{
     ExchangeId, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{Group, Known, Needs, Options, Rule, RuleInfo, answer, recent::number, words};
@@ -45,6 +45,10 @@ struct Use {
 }
 
 impl Rule for InvalidGrantStampede {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Request(exchange, body) if exchange.request.method() == b"POST" && names_tokens(exchange) => {

@@ -27,7 +27,7 @@ use crate::{
         ExchangeId, FrameId, SessionId, Side, Timestamp,
         exchange::Exchange,
         flag::{Evidence, Flag, Severity, Subject},
-        observation::{Collected, Observation, What},
+        observation::{Collected, Heard, Observation, What},
         session::{CorrelatedBy, Fingerprint, Session, SessionSocket},
         trace::ByteRange,
         websocket::{Frame, opcode},
@@ -479,6 +479,20 @@ impl Order {
 }
 
 impl Rule for Order {
+    fn hears(&self) -> &[Heard] {
+        &[
+            Heard::RequestHead,
+            Heard::Request,
+            Heard::ResponseHead,
+            Heard::Open,
+            Heard::Frame,
+            Heard::Message,
+            Heard::Exchange,
+            Heard::SessionEnded,
+            Heard::End,
+        ]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match (observation.what, observation.session) {
             (What::Request(exchange, _), Some(session)) => {

@@ -66,12 +66,15 @@ pub use document::document;
 
 use crate::model::{
     flag::{Flag, Severity},
-    observation::Observation,
+    observation::{Heard, Observation},
 };
 use crate::profile::{Metadata, Profile};
 
 /// A rule at work on one capture.
 pub trait Rule: Send {
+    /// The kinds of observations that it takes: it is shown no others. (A test holds this against what
+    /// [`observe`](Self::observe) looks for.)
+    fn hears(&self) -> &[Heard];
     /// Takes one observation; hands each flag that it raises to `raise`.
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag));
 }
@@ -283,6 +286,8 @@ pub fn find(id: &str) -> Option<&'static RuleInfo> {
 /// The rules that are on, at work on one capture.
 pub struct RuleSet {
     rules: Vec<Box<dyn Rule>>,
+    /// By the number of the kind: which rules hear it, in the order of work.
+    listeners: [Vec<usize>; Heard::ALL.len()],
 }
 
 impl RuleSet {
@@ -299,13 +304,22 @@ impl RuleSet {
         let (order, alone): (Vec<&RuleInfo>, Vec<&RuleInfo>) = on.partition(|rule| metadata::is_member(rule));
         let order: Vec<&str> = order.iter().map(|rule| rule.id).collect();
         let order = (!order.is_empty()).then(|| metadata::build(options, &order));
-        Ok(Self { rules: order.into_iter().chain(alone.into_iter().map(|rule| (rule.build)(options))).collect() })
+        let rules: Vec<Box<dyn Rule>> =
+            order.into_iter().chain(alone.into_iter().map(|rule| (rule.build)(options))).collect();
+        let listeners = Heard::ALL.map(|kind| {
+            let hearing = rules.iter().enumerate().filter(|(_, rule)| rule.hears().contains(&kind));
+            hearing.map(|(at, _)| at).collect()
+        });
+        Ok(Self { rules, listeners })
     }
 
-    /// Shows one observation to every rule.
+    /// Shows one observation to every rule that hears its kind.
     pub fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
-        for rule in &mut self.rules {
-            rule.observe(observation, raise);
+        let listeners = self.listeners.get(observation.what.kind() as usize);
+        for at in listeners.into_iter().flatten() {
+            if let Some(rule) = self.rules.get_mut(*at) {
+                rule.observe(observation, raise);
+            }
         }
     }
 }

@@ -11,7 +11,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     http::Head,
-    observation::{Collected, Observation, What},
+    observation::{Collected, Heard, Observation, What},
 };
 
 use crate::profile::Profile;
@@ -38,6 +38,10 @@ struct NotFromApi {
 }
 
 impl Rule for NotFromApi {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Exchange(exchange, body) = observation.what else { return };
         let Some(head) = exchange.response.as_ref() else { return };

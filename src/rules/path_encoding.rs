@@ -14,7 +14,7 @@ use memchr::{memchr, memmem};
 
 use crate::model::{
     flag::{Flag, Severity},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{
@@ -40,6 +40,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct PathEncoding;
 
 impl Rule for PathEncoding {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::RequestHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         if let Some((severity, what, offset)) = judge(exchange.request.target()) {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use crate::profile::{Profile, Refusal};
@@ -45,6 +45,10 @@ struct PreconditionMissing {
 }
 
 impl Rule for PreconditionMissing {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::ResponseHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             _ if !self.is_wanted => {}

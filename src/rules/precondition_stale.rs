@@ -5,7 +5,7 @@
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{
@@ -34,6 +34,10 @@ struct PreconditionStale {
 }
 
 impl Rule for PreconditionStale {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::ResponseHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::ResponseHead(exchange) => self.etags.learn(exchange),

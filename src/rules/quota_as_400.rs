@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use crate::profile::Profile;
@@ -41,6 +41,10 @@ struct QuotaAs400 {
 }
 
 impl Rule for QuotaAs400 {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let (Some(profile), What::Exchange(exchange, body)) = (&self.profile, observation.what) else { return };
         let Some(head) = exchange.response.as_ref().filter(|head| head.status() == Some(400)) else { return };

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
     http::Head,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use crate::profile::Profile;
@@ -36,6 +36,10 @@ struct RateLimited {
 }
 
 impl Rule for RateLimited {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ResponseHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::ResponseHead(exchange) = observation.what else { return };
         let Some(head) = exchange.response.as_ref() else { return };

@@ -4,7 +4,7 @@
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{Group, Known, Needs, Options, Rule, RuleInfo, answer, words};
@@ -27,6 +27,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct RefusedUpgrade;
 
 impl Rule for RefusedUpgrade {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Exchange(exchange, body) = observation.what else { return };
         let Some(head) = exchange.response.as_ref() else { return };

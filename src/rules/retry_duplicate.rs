@@ -12,7 +12,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     hash::QuickMap,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{Group, Known, Needs, Options, Rule, RuleInfo, recent::number, words};
@@ -71,6 +71,10 @@ enum End {
 }
 
 impl Rule for RetryDuplicate {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::Exchange, Heard::SessionEnded]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match (observation.what, observation.session) {
             (What::Request(exchange, body), Some(session)) if is_unsafe(exchange) => {

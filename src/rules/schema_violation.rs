@@ -10,7 +10,7 @@ use crate::{
     model::{
         exchange::Exchange,
         flag::{Flag, Severity},
-        observation::{Observation, What},
+        observation::{Heard, Observation, What},
     },
     profile::{Profile, Violation},
 };
@@ -47,6 +47,10 @@ struct SchemaViolation {
 }
 
 impl Rule for SchemaViolation {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Request(exchange, body) = observation.what else { return };
         if let Some(text) = body.whole()

@@ -12,7 +12,7 @@ use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     hash::QuickMap,
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     session::{CorrelatedBy, Fingerprint},
 };
 
@@ -62,6 +62,10 @@ enum Kind {
 }
 
 impl Rule for SharedToken {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request, Heard::Exchange]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Request(exchange, _) => {

@@ -14,7 +14,7 @@ use std::time::Duration;
 use crate::model::{
     ExchangeId, SessionId, Timestamp,
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
     side::Side,
     trace::{ByteRange, Closer},
 };
@@ -112,6 +112,10 @@ impl StaleKeepalive {
 }
 
 impl Rule for StaleKeepalive {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ConnectionClosed, Heard::Exchange, Heard::End]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::Exchange(exchange, _) => {

@@ -5,7 +5,7 @@
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Observation, What},
+    observation::{Heard, Observation, What},
 };
 
 use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
@@ -28,6 +28,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct Strict101;
 
 impl Rule for Strict101 {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ResponseHead]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::ResponseHead(exchange) = observation.what else { return };
         let Some(head) = exchange.response.as_ref().filter(|head| head.status() == Some(101)) else { return };

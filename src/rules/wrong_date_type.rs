@@ -19,7 +19,7 @@ use crate::{
     model::{
         exchange::Exchange,
         flag::{Flag, Severity},
-        observation::{Observation, What},
+        observation::{Heard, Observation, What},
     },
     profile::Profile,
 };
@@ -58,6 +58,10 @@ struct WrongDateType {
 }
 
 impl Rule for WrongDateType {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Request(exchange, body) = observation.what else { return };
         if let Some(text) = body.whole()

@@ -464,3 +464,28 @@ fn sources() -> Vec<Source> {
     assert!(found.len() > 20, "found only {} sources", found.len());
     found
 }
+
+/// A rule is shown only what it says it hears. What it looks for in `observe` and what it says must be the same: too few
+/// would make it deaf, too many would only cost.
+#[test]
+fn rules_hear_exactly_what_they_look_for() {
+    let mut judged = 0;
+    for source in sources() {
+        let code = source.code.split("#[cfg(test)]").next().unwrap_or_default();
+        if !source.path.starts_with("src/rules/") || !code.contains("impl Rule for ") {
+            continue;
+        }
+        let named = |prefix: &str| {
+            let names = code.split(prefix).skip(1);
+            let mut names: Vec<&str> =
+                names.map(|rest| rest.split(|c: char| !c.is_alphanumeric()).next().unwrap()).collect();
+            names.retain(|name| name.starts_with(char::is_uppercase));
+            names.sort_unstable();
+            names.dedup();
+            names
+        };
+        assert_eq!(named("Heard::"), named("What::"), "{}", source.path);
+        judged += 1;
+    }
+    assert!(judged >= 38, "{judged}");
+}

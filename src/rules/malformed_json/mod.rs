@@ -8,22 +8,27 @@
 
 mod scan;
 
+use crate::decode::content::{Decoded, decode_content};
 use crate::model::{
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     http::Framing,
-    observation::{Collected, Observation, What},
+    observation::{Collected, Heard, Observation, What},
     trace::ByteRange,
 };
 
 use super::{
     Group, Known, Needs, Options, Rule, RuleInfo,
+    body::is_encoded,
     recent::Recent,
     routes::{Key, Segments},
     words,
 };
 
 use scan::Kind;
+
+/// Behind a content coding, more is not judged: as much as the inspector collects of a body as it stands.
+const DECODED: usize = 1 << 20;
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -49,6 +54,10 @@ struct MalformedJson {
 }
 
 impl Rule for MalformedJson {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::Request]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         if let What::Request(exchange, body) = observation.what
             && let Some((severity, what, place)) = self.judge(exchange, body)
@@ -100,10 +109,13 @@ fn content(exchange: &Exchange, body: Collected<'_>, declared: Option<bool>) -> 
     if size == 0 {
         return None;
     }
-    if declared == Some(false) || encoded(exchange) || !exchange.request_body.complete {
+    if declared == Some(false) || !exchange.request_body.complete {
         return None;
     }
     let range = exchange.request_body.range.unwrap_or(exchange.request.range);
+    if is_encoded(exchange) {
+        return coded(exchange, body, declared).map(|(severity, what)| (severity, what, range));
+    }
     match body {
         Collected::Not => None,
         Collected::TooLarge(beginning) => (declared == Some(true) || looks_like_json(beginning)).then(|| {
@@ -116,18 +128,49 @@ fn content(exchange: &Exchange, body: Collected<'_>, declared: Option<bool>) -> 
                 return None;
             }
             let fault = scan::check(text).err()?;
-            let severity = match fault.kind {
-                Kind::DuplicateKey | Kind::Empty => Severity::Warning,
-                Kind::TooDeep => Severity::Hint,
-                _ => Severity::Error,
-            };
             let found = words::found(text, fault.offset);
-            Some((
-                severity,
-                format!("the JSON body is malformed: {fault}{found}"),
-                place(exchange, range, fault.offset),
-            ))
+            let what = format!("the JSON body is malformed: {fault}{found}");
+            Some((severity(fault.kind), what, place(exchange, range, fault.offset)))
         }
+    }
+}
+
+/// The same of a body with a content coding, which may hold a thousand times as much as it is long. What is wrong has no
+/// place among the client's bytes.
+fn coded(exchange: &Exchange, body: Collected<'_>, declared: Option<bool>) -> Option<(Severity, String)> {
+    let size = exchange.request_body.bytes;
+    let too_large = |beginning: &[u8]| {
+        (declared == Some(true) || looks_like_json(beginning)).then(|| {
+            let what = format!(
+                "the JSON body ({size} bytes, without its coding more than {}) is too large to be judged",
+                beginning.len()
+            );
+            (Severity::Hint, what)
+        })
+    };
+    let coding = exchange.request.header("content-encoding").unwrap_or_default();
+    let text = match body {
+        Collected::Not => return None,
+        Collected::TooLarge(bytes) => return too_large(decode_content(coding, bytes, DECODED).bytes()),
+        Collected::Whole(bytes) => match decode_content(coding, bytes, DECODED) {
+            Decoded::Whole(text) => text,
+            Decoded::Capped(beginning) => return too_large(&beginning),
+            Decoded::Damaged(_) | Decoded::Unsupported(_) => return None,
+        },
+    };
+    if declared.is_none() && !looks_like_json(&text) {
+        return None;
+    }
+    let fault = scan::check(&text).err()?;
+    let found = words::found(&text, fault.offset);
+    Some((severity(fault.kind), format!("the JSON body is malformed, once its coding is taken off: {fault}{found}")))
+}
+
+fn severity(kind: Kind) -> Severity {
+    match kind {
+        Kind::DuplicateKey | Kind::Empty => Severity::Warning,
+        Kind::TooDeep => Severity::Hint,
+        _ => Severity::Error,
     }
 }
 
@@ -145,11 +188,6 @@ fn declared_as_json(exchange: &Exchange) -> Option<bool> {
     let value = exchange.request.header("content-type").filter(|value| !value.is_empty())?;
     let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
     Some(media == b"application/json" || media == b"text/json" || media.ends_with(b"+json"))
-}
-
-/// Whether the body is compressed: then its bytes are not the document.
-fn encoded(exchange: &Exchange) -> bool {
-    exchange.request.all("content-encoding").any(|value| !value.is_empty() && !value.eq_ignore_ascii_case(b"identity"))
 }
 
 fn expects_body(exchange: &Exchange) -> bool {

@@ -20,7 +20,7 @@ use crate::{
         connection::Connection,
         exchange::Exchange,
         flag::{Evidence, Flag, Severity, Subject},
-        observation::{Observation, What},
+        observation::{Heard, Observation, What},
         side::Side,
         trace::ByteRange,
         websocket::{Frame, opcode},
@@ -60,6 +60,10 @@ struct UnresolvedVariable {
 }
 
 impl Rule for UnresolvedVariable {
+    fn hears(&self) -> &[Heard] {
+        &[Heard::ConnectionClosed, Heard::RequestHead, Heard::Request, Heard::Message]
+    }
+
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
             What::RequestHead(exchange) => self.head(exchange, observation, raise),
