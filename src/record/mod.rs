@@ -212,6 +212,7 @@ impl Recorder {
             options: retention,
             trail: trail::Trail::new(dir.clone(), inspection.inspector.clone(), segments.position().segment),
             tap: tap.clone(),
+            kept: store::retention::Kept::default(),
         };
         let sealing = sealing::Sealing::disk(dir.clone(), Some(retention));
         let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));

@@ -35,6 +35,7 @@ pub(super) struct Retention {
     pub(super) trail: Trail,
     /// Takes the fact.
     pub(super) tap: Tap,
+    pub(super) kept: retention::Kept,
 }
 
 /// What is known of a segment at its end.
@@ -98,8 +99,8 @@ impl Sealing {
     /// Drops oldest segments where retention says so. The last one that went.
     pub(super) fn retire(&mut self) -> Option<u64> {
         let To::Disk { catalogue, retention: Some(retention), .. } = &mut self.to else { return None };
-        let Retention { options, trail, tap } = &mut **retention;
-        let due = retention::due(&self.dir, options, self.finished, clock::wall_unix_ns());
+        let Retention { options, trail, tap, kept } = &mut **retention;
+        let due = kept.due(&self.dir, options, self.finished, clock::wall_unix_ns());
         let upto = due.unwrap_or_else(|error| {
             tracing::warn!("retention cannot tell what is due: {error}");
             None
@@ -111,6 +112,7 @@ impl Sealing {
         });
         match dropped {
             Ok(dropped) => {
+                kept.gone(upto);
                 tracing::info!("retention dropped the segments up to {upto} ({} bytes)", dropped.bytes);
                 tap.record(ConnectionId::CAPTURE, Fact::Dropped(dropped));
             }

@@ -26,6 +26,9 @@ const STEP_NS: i64 = 5_000_000;
 /// How often the wall clock is looked at, while there is something to write.
 const STEP_INTERVAL_NS: u64 = 1_000_000_000;
 
+/// How often it is looked whether the capture is still there, while there is something to write.
+const LOOK_INTERVAL_NS: u64 = 500_000_000;
+
 /// What the thread works with.
 pub(super) struct Writer {
     pub(super) dir: CaptureDir,
@@ -44,6 +47,7 @@ impl Writer {
     /// Runs until the queue is closed and empty; then seals.
     pub(super) fn run(mut self) {
         let mut steps = Steps::default();
+        let mut looked = Timestamp(0);
         let mut batch = Vec::new();
         // Everything pushed before this instant is on disk.
         let mut complete_until = self.clock.now();
@@ -56,6 +60,13 @@ impl Writer {
             match self.segments.append(&batch) {
                 Ok(()) => complete_until = taken_at,
                 Err(error) => self.fail(complete_until, &error),
+            }
+            if taken_at.0.saturating_sub(looked.0) >= LOOK_INTERVAL_NS {
+                looked = taken_at;
+                if let Err(error) = self.segments.check_there() {
+                    // Nothing of it can be relied on.
+                    self.fail(Timestamp(0), &error);
+                }
             }
             self.progress.publish(self.segments.position());
             self.hand_over(taken_at);

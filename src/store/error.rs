@@ -23,6 +23,15 @@ pub enum Error {
         /// Its answer.
         source: io::Error,
     },
+    /// What is being written is not there any more.
+    #[error(
+        "{path} is gone: the capture was deleted or moved while it was being recorded (hint: stop the recorder first)",
+        path = path.display()
+    )]
+    Gone {
+        /// The segment that was being written.
+        path: PathBuf,
+    },
     /// A newer program wrote it.
     #[error(
         "{path} has format version {found}; this program reads up to {supported}.x (hint: use the firstframe that \

@@ -5,7 +5,7 @@
 //! the segments), then drops, then records the [`Dropped`] fact that [`drop_upto`] returns. Never goes: a segment that is
 //! not sealed, or that the indexer has not finished, or the newest one.
 
-use std::{fs, io, path::PathBuf, time::Duration};
+use std::{collections::VecDeque, fs, io, path::PathBuf, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,33 +56,91 @@ pub struct Retained {
     pub state: serde_json::Value,
 }
 
-/// The last segment that is to go, if any is. `finished` is the last one that is sealed and indexed; `now_unix_ns` is
-/// wall time. To be asked after each seal.
-pub fn due(dir: &CaptureDir, options: &Options, finished: u64, now_unix_ns: i64) -> Result<Option<u64>, Error> {
-    let mut sizes = Vec::new();
-    let mut total = 0;
-    for number in dir.segments()? {
+/// What the segments take on disk, each looked at once: a capture may have thousands.
+#[derive(Debug, Default)]
+pub struct Kept {
+    /// Those that were finished, oldest first.
+    finished: VecDeque<Size>,
+    /// Of those.
+    bytes: u64,
+}
+
+#[derive(Debug)]
+struct Size {
+    number: u64,
+    /// With its tables.
+    bytes: u64,
+    /// When its last record was written, since 1970.
+    modified: Option<Duration>,
+}
+
+impl Size {
+    /// `None` where there is no such segment.
+    fn of(dir: &CaptureDir, number: u64) -> Result<Option<Self>, Error> {
         let path = dir.segment_path(number);
-        let metadata = fs::metadata(&path).context("look at", &path)?;
+        let metadata = match fs::metadata(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            metadata => metadata.context("look at", &path)?,
+        };
         let bytes = metadata.len() + tables::table_bytes(dir, number);
-        total += bytes;
         let modified = metadata.modified().ok().and_then(|at| at.duration_since(std::time::UNIX_EPOCH).ok());
-        sizes.push((number, bytes, modified));
+        Ok(Some(Self { number, bytes, modified }))
     }
-    let now = Duration::from_nanos(now_unix_ns.try_into().unwrap_or(0));
-    // The newest stays, whatever its size: a capture is never emptied.
-    let newest = sizes.last().map_or(0, |(number, ..)| *number);
-    let mut upto = None;
-    for (number, bytes, modified) in sizes {
-        let age = modified.map(|modified| now.saturating_sub(modified));
-        let too_old = options.max_age.zip(age).is_some_and(|(max, age)| age > max);
-        if number > finished || number == newest || !(total > options.max_bytes || too_old) {
-            break;
+}
+
+impl Kept {
+    /// The last segment that is to go, if any is. `finished` is the last one that is sealed and indexed; `now_unix_ns`
+    /// is wall time. To be asked after each seal.
+    ///
+    /// # Errors
+    /// Where a segment cannot be looked at.
+    pub fn due(
+        &mut self,
+        dir: &CaptureDir,
+        options: &Options,
+        finished: u64,
+        now_unix_ns: i64,
+    ) -> Result<Option<u64>, Error> {
+        let mut next = match self.finished.back() {
+            Some(last) => last.number + 1,
+            None => dir.segments()?.first().copied().unwrap_or(finished + 1),
+        };
+        // What is not finished may grow, and is looked at each time: one or two.
+        let mut open = None;
+        let mut total = self.bytes;
+        while let Some(size) = Size::of(dir, next)? {
+            total += size.bytes;
+            if next <= finished {
+                self.bytes += size.bytes;
+                self.finished.push_back(size);
+            } else {
+                open = Some(next);
+            }
+            next += 1;
         }
-        total -= bytes;
-        upto = Some(number);
+        let now = Duration::from_nanos(now_unix_ns.try_into().unwrap_or(0));
+        // The newest stays, whatever its size: a capture is never emptied.
+        let newest = open.or_else(|| self.finished.back().map(|size| size.number));
+        let mut upto = None;
+        for Size { number, bytes, modified } in &self.finished {
+            let age = modified.map(|modified| now.saturating_sub(modified));
+            let too_old = options.max_age.zip(age).is_some_and(|(max, age)| age > max);
+            if Some(*number) == newest || !(total > options.max_bytes || too_old) {
+                break;
+            }
+            total -= bytes;
+            upto = Some(*number);
+        }
+        Ok(upto)
     }
-    Ok(upto)
+
+    /// The segments up to this one have gone.
+    pub fn gone(&mut self, upto: u64) {
+        while let Some(oldest) = self.finished.front().filter(|size| size.number <= upto) {
+            self.bytes -= oldest.bytes;
+            self.finished.pop_front();
+        }
+    }
 }
 
 /// Removes all segments up to this one, with their tables. Refused unless [`write_retained`] has saved the state at the
@@ -165,7 +223,9 @@ mod tests {
     fn the_oldest_go_until_the_rest_fits() {
         let (_captures, dir) = capture(4);
         let table = tables::table_bytes(&dir, 1);
-        let due = |max_bytes, finished| due(&dir, &Options { max_bytes, max_age: None }, finished, LATE).unwrap();
+        let due = |max_bytes, finished| {
+            Kept::default().due(&dir, &Options { max_bytes, max_age: None }, finished, LATE).unwrap()
+        };
         assert_eq!(due(1_000 + table, 3), None);
         assert_eq!(due(1_000, 3), Some(1), "the table counts");
         assert_eq!(due(899, 3), Some(2));
@@ -178,11 +238,36 @@ mod tests {
     fn the_newest_stays_and_segments_are_small_enough_for_some_to_stay() {
         let (_captures, dir) = capture(3);
         let options = Options { max_bytes: 0, max_age: Some(Duration::ZERO) };
-        assert_eq!(due(&dir, &options, 3, LATE).unwrap(), Some(2), "or there would be nothing left");
+        assert_eq!(Kept::default().due(&dir, &options, 3, LATE).unwrap(), Some(2), "or there would be nothing left");
         let fitting = |max_bytes: u64| Options { max_bytes, max_age: None }.fitting(16 << 20);
         assert_eq!(fitting(20 << 30), 16 << 20);
         assert_eq!(fitting(16 << 20), 2 << 20);
         assert_eq!(fitting(1), 64 << 10);
+    }
+
+    /// Each segment is looked at once: what is asked again and again knows as much as what asks for the first time.
+    #[test]
+    fn what_is_kept_in_mind_says_the_same_as_a_fresh_look() {
+        let (_captures, dir) = capture(0);
+        let options = Options { max_bytes: 900, max_age: None };
+        let mut kept = Kept::default();
+        let mut gone = Vec::new();
+        for number in 1..=40_u64 {
+            let bytes = 100 + usize::try_from(number * 37 % 200).unwrap();
+            fs::write(dir.segment_path(number), vec![0; bytes]).unwrap();
+            // The newest is still written: it has half its bytes when first asked about.
+            let open = dir.segment_path(number + 1);
+            fs::write(&open, vec![0; 50]).unwrap();
+            let due = kept.due(&dir, &options, number, LATE).unwrap();
+            assert_eq!(due, Kept::default().due(&dir, &options, number, LATE).unwrap(), "after {number}");
+            if let Some(upto) = due {
+                write_retained(&dir, &Retained { segment: upto + 1, state: serde_json::Value::Null }).unwrap();
+                drop_upto(&dir, upto, Timestamp(0)).unwrap();
+                kept.gone(upto);
+                gone.push(upto);
+            }
+        }
+        assert!(gone.len() > 20, "{gone:?}");
     }
 
     #[test]
@@ -192,7 +277,7 @@ mod tests {
         let now = now.duration_since(std::time::UNIX_EPOCH).unwrap().as_nanos() as i64;
         let due = |later: u64| {
             let options = Options { max_age: Some(Duration::from_secs(60)), ..Options::default() };
-            due(&dir, &options, 2, now + Duration::from_secs(later).as_nanos() as i64).unwrap()
+            Kept::default().due(&dir, &options, 2, now + Duration::from_secs(later).as_nanos() as i64).unwrap()
         };
         assert_eq!(due(10), None);
         assert_eq!(due(70), Some(2));

@@ -3,7 +3,13 @@
 //! Never rewrites. After a failed write it takes away what that write left, so that the segment ends with a whole record;
 //! the caller may try the same records again.
 
-use std::{fs, fs::File, io::Write, path::PathBuf, time::Duration};
+use std::{
+    fs,
+    fs::File,
+    io::{self, Write},
+    path::PathBuf,
+    time::Duration,
+};
 
 use crate::model::{Timestamp, rows::Position};
 
@@ -136,6 +142,19 @@ impl SegmentWriter {
             let _ = self.seal();
         }
         Ok(())
+    }
+
+    /// Whether what is being written can still be found where it was begun: bytes that are written into a file that was
+    /// deleted are lost without an error.
+    ///
+    /// # Errors
+    /// [`Error::Gone`] where it cannot.
+    pub fn check_there(&self) -> Result<(), Error> {
+        let Some(segment) = &self.segment else { return Ok(()) };
+        match fs::metadata(&segment.path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(Error::Gone { path: segment.path.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// How many bytes of records were appended since this writer was made, seals not counted.
