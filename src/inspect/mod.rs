@@ -35,7 +35,7 @@ use crate::{
 use connection::Conn;
 use sessions::{Places, Sessions};
 
-pub use state::RestoreError;
+pub use state::{RestoreError, learnt};
 
 /// What the inspector can be told.
 #[derive(Clone, Debug)]

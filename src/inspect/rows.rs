@@ -127,6 +127,7 @@ pub(super) fn frame(frame: &Frame, text: Option<String>, extent: Extent) -> Fram
 
 pub(super) fn session(session: &Session, sockets: &[ExchangeId]) -> SessionRow {
     SessionRow {
+        dropped: false,
         id: session.id,
         correlated_by: session.correlated_by.as_str().to_owned(),
         sure: session.sure,

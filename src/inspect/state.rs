@@ -110,3 +110,10 @@ impl Inspector {
         Ok(Self { shared, connections, ticked: restored.ticked, position: Position::default() })
     }
 }
+
+/// Kinds and values of the secrets that a saved state remembers; none where it is no state.
+pub fn learnt(state: &serde_json::Value) -> Vec<(&'static str, Vec<u8>)> {
+    let saved = state.get("secrets").cloned().and_then(|secrets| serde_json::from_value::<Vec<Learnt>>(secrets).ok());
+    let decoded = |Learnt { kind, base64 }| Some((redact::kind(&kind), STANDARD.decode(base64).ok()?));
+    saved.into_iter().flatten().filter_map(decoded).collect()
+}

@@ -207,6 +207,9 @@ pub struct SessionRow {
     pub sockets: Vec<ExchangeId>,
     pub exchanges: Vec<ExchangeId>,
     pub flags: Vec<String>,
+    /// Whether rows of it went with dropped segments. No table holds it: it is found when read.
+    #[serde(default)]
+    pub dropped: bool,
 }
 
 /// Any row.

@@ -20,6 +20,7 @@ use crate::{
         rows::{ExchangeRow, FrameRow, Row},
         trace::{ByteRange, Chunk},
     },
+    store::CaptureDir,
 };
 
 use super::{
@@ -27,9 +28,9 @@ use super::{
     bodies::Halves,
     bytes::{self, Want},
     capture::Capture,
-    list::Query,
+    list::{self, About, Each, Query, Secrets},
     raw::{self, Part},
-    source::Kind,
+    source::{Kind, Shelf},
 };
 
 /// Rows whose bytes are fetched together.
@@ -144,6 +145,34 @@ pub struct SocketMessage<'m> {
 /// Takes frames with their bytes.
 pub type EachFrame<'e> = dyn FnMut(&FrameRow, &[u8]) -> Result<(), Error> + 'e;
 
+/// What has rows and their bytes: a capture, or what its recorder holds.
+pub(super) trait Reads {
+    /// Where the bytes lie.
+    fn folder(&self) -> &CaptureDir;
+    /// As [`Capture::list`].
+    fn rows(&self, kind: Kind, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error>;
+}
+
+impl Reads for Capture {
+    fn folder(&self) -> &CaptureDir {
+        self.dir()
+    }
+
+    fn rows(&self, kind: Kind, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error> {
+        self.list(kind, query, each)
+    }
+}
+
+impl Reads for Shelf<'_> {
+    fn folder(&self) -> &CaptureDir {
+        self.dir
+    }
+
+    fn rows(&self, kind: Kind, query: Query<'_>, each: &mut Each<'_>) -> Result<(), Error> {
+        list::list(*self, kind, query, each)
+    }
+}
+
 impl Capture {
     /// Hands out exchanges with their bytes, in the order of ids. Of a body with more than `largest` bytes only the head
     /// is read.
@@ -156,10 +185,47 @@ impl Capture {
         largest: u64,
         each: &mut dyn FnMut(Content) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
+        Reader(self).contents(query, largest, each)
+    }
+
+    /// Hands out the messages of all sockets, in the order in which they were complete. `wanted` chooses sockets.
+    /// Payloads beyond `largest` bytes are cut.
+    ///
+    /// # Errors
+    /// As [`Capture::list`], and what `each` fails with.
+    pub fn messages(
+        &self,
+        wanted: &dyn Fn(ExchangeId) -> bool,
+        largest: usize,
+        each: &mut dyn FnMut(SocketMessage<'_>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        Reader(self).messages(None, wanted, largest, each)
+    }
+
+    /// Hands out all frames with their bytes, header included; fewer where some are missing or the frame is very large.
+    ///
+    /// # Errors
+    /// As [`Capture::list`], and what `each` fails with.
+    pub fn frames(&self, wanted: &dyn Fn(ExchangeId) -> bool, each: &mut EachFrame<'_>) -> Result<(), Error> {
+        Reader(self).frames(None, wanted, each)
+    }
+}
+
+/// Reads with whatever has rows and bytes.
+pub(super) struct Reader<'r>(pub(super) &'r dyn Reads);
+
+impl Reader<'_> {
+    /// See [`Capture::contents`].
+    pub(super) fn contents(
+        &self,
+        query: Query<'_>,
+        largest: u64,
+        each: &mut dyn FnMut(Content) -> Result<ControlFlow<()>, Error>,
+    ) -> Result<(), Error> {
         let mut batch: Vec<ExchangeRow> = Vec::new();
         let mut size = 0;
         let mut ended = false;
-        self.list(Kind::Exchanges, query, &mut |row| {
+        self.0.rows(Kind::Exchanges, query, &mut |row| {
             let Row::Exchange(row) = row else { return Ok(ControlFlow::Continue(())) };
             let [request, response] = ranges(&row, largest).map(|(range, _)| range.len());
             size += request + response;
@@ -189,7 +255,7 @@ impl Capture {
             let extent = raw::extent_of(row);
             wants.extend(ranges(row, largest).map(|(range, _)| Want { connection: row.connection, range, extent }));
         }
-        let mut got = bytes::fetch(self.dir(), &wants)?.into_iter();
+        let mut got = bytes::fetch(self.0.folder(), &wants)?.into_iter();
         for row in batch.drain(..) {
             let [request, response] = ranges(&row, largest);
             let head_ends = [
@@ -216,7 +282,7 @@ impl Capture {
             if row.proxy_made {
                 let mut made = Vec::new();
                 let any = Row::Exchange(Box::new(row.clone()));
-                raw::copy(self.dir(), &any, Part::Response, Some(largest), &mut made)?;
+                raw::copy(self.0.folder(), &any, Part::Response, Some(largest), &mut made)?;
                 let head_end = head::find_head_end(&made, 0).unwrap_or(made.len());
                 let body_sent = (made.len() - head_end.min(made.len())) as u64;
                 if let Some(response) = messages.get_mut(1) {
@@ -231,30 +297,32 @@ impl Capture {
         Ok(ControlFlow::Continue(()))
     }
 
-    /// Hands out the messages of all sockets, in the order in which they were complete. `wanted` chooses sockets.
-    /// Payloads beyond `largest` bytes are cut.
-    ///
-    /// # Errors
-    /// As [`Capture::list`], and what `each` fails with.
-    pub fn messages(
+    /// See [`Capture::messages`]; of all sockets, or of what belongs to something.
+    pub(super) fn messages(
         &self,
+        about: Option<About>,
         wanted: &dyn Fn(ExchangeId) -> bool,
         largest: usize,
         each: &mut dyn FnMut(SocketMessage<'_>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut sockets = Sockets::of(self, largest)?;
-        self.frames(wanted, &mut |row, bytes| sockets.frame(row, bytes, each))
+        let mut sockets = Sockets { open: self.sockets(about)?, largest };
+        self.frames(about, wanted, &mut |row, bytes| sockets.frame(row, bytes, each))
     }
 
-    /// Hands out all frames with their bytes, header included; fewer where some are missing or the frame is very large.
-    ///
-    /// # Errors
-    /// As [`Capture::list`], and what `each` fails with.
-    pub fn frames(&self, wanted: &dyn Fn(ExchangeId) -> bool, each: &mut EachFrame<'_>) -> Result<(), Error> {
+    /// See [`Capture::frames`]; all, or what belongs to something.
+    fn frames(
+        &self,
+        about: Option<About>,
+        wanted: &dyn Fn(ExchangeId) -> bool,
+        each: &mut EachFrame<'_>,
+    ) -> Result<(), Error> {
         let mut batch: Vec<FrameRow> = Vec::new();
         let mut size = 0;
-        self.list(Kind::Frames, Query::default(), &mut |row| {
-            let Row::Frame(row) = row else { return Ok(ControlFlow::Continue(())) };
+        // Its text is made of these bytes; redacting it would read all of them before.
+        let query = Query { about, secrets: Secrets::Kept, ..Query::default() };
+        self.0.rows(Kind::Frames, query, &mut |row| {
+            let Row::Frame(mut row) = row else { return Ok(ControlFlow::Continue(())) };
+            row.text = None;
             if !wanted(row.exchange) {
                 return Ok(ControlFlow::Continue(()));
             }
@@ -278,14 +346,14 @@ impl Capture {
                 Want { connection: row.connection, range, extent: row.extent }
             })
             .collect();
-        let got = bytes::fetch(self.dir(), &wants)?;
+        let got = bytes::fetch(self.0.folder(), &wants)?;
         batch.drain(..).zip(got).try_for_each(|(row, got)| each(&row, &got.bytes))
     }
 
     /// What was agreed on each socket, and how many frames it had.
-    fn sockets(&self) -> Result<BTreeMap<u64, Socket>, Error> {
+    fn sockets(&self, about: Option<About>) -> Result<BTreeMap<u64, Socket>, Error> {
         let mut sockets = BTreeMap::new();
-        self.list(Kind::Exchanges, Query::default(), &mut |row| {
+        self.0.rows(Kind::Exchanges, Query { about, ..Query::default() }, &mut |row| {
             if let Row::Exchange(row) = row
                 && let Some(socket) = &row.websocket
             {
@@ -324,7 +392,7 @@ impl Sockets {
     /// # Errors
     /// As [`Capture::list`].
     pub fn of(capture: &Capture, largest: usize) -> Result<Self, Error> {
-        Ok(Self { open: capture.sockets()?, largest })
+        Ok(Self { open: Reader(capture).sockets(None)?, largest })
     }
 
     /// The next frame of whatever socket, as [`Capture::frames`] gives it.

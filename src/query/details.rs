@@ -1,7 +1,7 @@
 //! What a person is shown of one id: its row and what belongs to it, gathered through nothing but lists and bytes, so
 //! that it is the same for a finished, a running and a killed capture.
 
-use std::ops::ControlFlow;
+use std::{borrow::Cow, ops::ControlFlow};
 
 use crate::{
     decode::{
@@ -15,13 +15,14 @@ use crate::{
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
         trace::ByteRange,
     },
-    redact::Redactor,
+    redact::{Redactor, Scrubber, lossy},
 };
 
 use super::{
     Error,
     bodies::{Half, Halves},
     capture::Capture,
+    known,
     list::{About, Query, Secrets},
     raw::Part,
     source::Kind,
@@ -216,7 +217,13 @@ fn messages(capture: &Capture, row: &ExchangeRow, secrets: Secrets) -> Result<(M
     let request = beginning(capture, row.id, Part::Request)?;
     let response = beginning(capture, row.id, Part::Response)?;
     let halves = Halves::decode(&request.bytes, &response.bytes);
-    let mut redactor = (secrets == Secrets::Fingerprints).then(|| capture.redactor());
+    let mut redactor = match secrets {
+        Secrets::Fingerprints => {
+            let known = known::around(capture, row.connection, capture.collector())?;
+            Some(Hiding { redactor: capture.redactor(), known })
+        }
+        Secrets::Kept => None,
+    };
     let mut message = |read: Read, half: &Half, kind: HeadKind, size: Option<u64>| Message {
         head: match &half.head {
             Some(head) => shown_head(head, redactor.as_mut()),
@@ -229,6 +236,36 @@ fn messages(capture: &Capture, row: &ExchangeRow, secrets: Secrets) -> Result<(M
     let first = message(request, &halves.request, HeadKind::Request, Some(row.request_body_bytes));
     let second = message(response, &halves.response, HeadKind::Response, row.response_body_bytes);
     Ok((first, second))
+}
+
+/// Puts fingerprints at the named places, and wherever a secret stands that was said around it.
+struct Hiding {
+    redactor: Redactor,
+    known: Scrubber,
+}
+
+impl Hiding {
+    fn target(&mut self, target: &[u8]) -> String {
+        let shown = self.redactor.target(target);
+        self.known(shown)
+    }
+
+    fn header(&mut self, name: &[u8], value: &[u8]) -> String {
+        let shown = self.redactor.header(name, value);
+        self.known(shown)
+    }
+
+    fn text(&mut self, text: &str) -> String {
+        let shown = self.redactor.text(text).into_owned();
+        self.known(shown)
+    }
+
+    fn known(&mut self, shown: String) -> String {
+        match self.known.values(shown.as_bytes()) {
+            Cow::Borrowed(_) => shown,
+            Cow::Owned(hidden) => lossy(&hidden),
+        }
+    }
 }
 
 struct Read {
@@ -247,7 +284,7 @@ fn beginning(capture: &Capture, id: ExchangeId, part: Part) -> Result<Read, Erro
 }
 
 /// A head byte for byte, but for its secrets.
-fn shown_head(head: &Head, redactor: Option<&mut Redactor>) -> Vec<u8> {
+fn shown_head(head: &Head, redactor: Option<&mut Hiding>) -> Vec<u8> {
     let Some(redactor) = redactor else { return head.raw.to_vec() };
     let raw = &head.raw;
     let mut out = Vec::with_capacity(raw.len());
@@ -273,7 +310,7 @@ fn shown_head(head: &Head, redactor: Option<&mut Redactor>) -> Vec<u8> {
 
 /// What the decoder does not take for a head, as far as the first empty line. Nothing of it where its beginning is
 /// missing: a secret's name may be, too.
-fn shown_anyway(read: &Read, kind: HeadKind, redactor: Option<&mut Redactor>) -> Vec<u8> {
+fn shown_anyway(read: &Read, kind: HeadKind, redactor: Option<&mut Hiding>) -> Vec<u8> {
     if !read.missing.is_empty() {
         return Vec::new();
     }
@@ -284,7 +321,7 @@ fn shown_anyway(read: &Read, kind: HeadKind, redactor: Option<&mut Redactor>) ->
     shown_head(&head, redactor)
 }
 
-fn excerpt(half: &Half, size: u64, redactor: Option<&mut Redactor>) -> Excerpt {
+fn excerpt(half: &Half, size: u64, redactor: Option<&mut Hiding>) -> Excerpt {
     if half.body.is_empty() {
         return Excerpt::None;
     }
@@ -307,7 +344,7 @@ fn excerpt(half: &Half, size: u64, redactor: Option<&mut Redactor>) -> Excerpt {
     // Redacted first: a secret that the cut goes through would not be known for one.
     let text = match redactor {
         Some(redactor) => redactor.text(text),
-        None => text.into(),
+        None => text.to_owned(),
     };
     let end = (0..=EXCERPT.min(text.len())).rev().find(|end| text.is_char_boundary(*end)).unwrap_or_default();
     let whole = end == text.len() && all;

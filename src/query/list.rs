@@ -11,7 +11,10 @@ use crate::{
         flag::Subject,
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
     },
-    store::tables::{self, Filter as InColumn},
+    store::{
+        retention,
+        tables::{self, Filter as InColumn},
+    },
 };
 
 use super::{
@@ -157,7 +160,7 @@ pub fn list(shelf: Shelf<'_>, kind: Kind, query: Query<'_>, each: &mut Each<'_>)
         Kind::Connections => lister.one_by_one::<ConnectionRow>(&mut |_| {}, &mut out),
         Kind::Flags => lister.one_by_one::<FlagRow>(&mut |_| {}, &mut out),
         Kind::Sessions => {
-            let joins = Joins::of_flags(shelf)?;
+            let joins = Joins::of_sessions(shelf)?;
             lister.one_by_one::<SessionRow>(&mut |row| joins.session(row), &mut out)
         }
         Kind::Exchanges => {
@@ -169,7 +172,8 @@ pub fn list(shelf: Shelf<'_>, kind: Kind, query: Query<'_>, each: &mut Each<'_>)
             lister.in_batches::<ExchangeRow>(&mut |row| joins.exchange(row), &mut restore, &mut out)
         }
         Kind::Frames => {
-            let mut filler = text::Filler::new(shelf, query.secrets);
+            let scope = if query.about.is_none() { text::Scope::Capture } else { text::Scope::Connection };
+            let mut filler = text::Filler::new(shelf, query.secrets, scope);
             let mut fill = |rows: &mut Vec<FrameRow>| {
                 filler.fill(rows);
                 Ok(())
@@ -307,6 +311,8 @@ pub(super) struct Joins {
     sessions: Vec<(u64, u64)>,
     /// The rules that hit a subject, by its id as text, and a session as a whole.
     flags: BTreeMap<String, BTreeSet<String>>,
+    /// The exchanges that there are, ascending; only where some may have gone.
+    there: Option<Vec<u64>>,
 }
 
 impl Joins {
@@ -321,7 +327,19 @@ impl Joins {
     }
 
     /// What sessions need.
-    pub(super) fn of_flags(shelf: Shelf<'_>) -> Result<Self, Error> {
+    pub(super) fn of_sessions(shelf: Shelf<'_>) -> Result<Self, Error> {
+        let mut joins = Self::of_flags(shelf)?;
+        if retention::read_retained(shelf.dir)?.is_some() {
+            let mut there = Vec::new();
+            in_any_order::<ExchangeRow>(shelf, &mut |row: &ExchangeRow| there.push(row.id.0))?;
+            there.sort_unstable();
+            joins.there = Some(there);
+        }
+        Ok(joins)
+    }
+
+    /// What flags say of subjects.
+    fn of_flags(shelf: Shelf<'_>) -> Result<Self, Error> {
         let mut joins = Self::default();
         in_any_order::<FlagRow>(shelf, &mut |row: &FlagRow| {
             if let Some(session) = row.session.map(|session| session.to_string()).filter(|id| *id != row.subject) {
@@ -343,6 +361,8 @@ impl Joins {
     /// Fills in what a session's own row does not know.
     pub(super) fn session(&self, row: &mut SessionRow) {
         self.rules(&row.id.to_string(), &mut row.flags);
+        let has_gone = |id: &ExchangeId| self.there.as_ref().is_some_and(|there| there.binary_search(&id.0).is_err());
+        row.dropped = row.exchanges.iter().chain(&row.sockets).any(has_gone);
     }
 
     fn rules(&self, subject: &str, flags: &mut Vec<String>) {

@@ -27,6 +27,7 @@ mod bodies;
 mod bytes;
 mod error;
 mod judge;
+mod known;
 mod secrets;
 mod text;
 

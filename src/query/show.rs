@@ -30,12 +30,12 @@ pub fn show(shelf: Shelf<'_>, id: Subject, secrets: Secrets) -> Result<Row, Erro
         }
         Subject::Frame(number) => {
             let mut row = find::<FrameRow>(shelf, id, number.0)?;
-            text::Filler::new(shelf, secrets).fill(std::slice::from_mut(&mut row));
+            text::Filler::new(shelf, secrets, text::Scope::Connection).fill(std::slice::from_mut(&mut row));
             Ok(Row::Frame(row))
         }
         Subject::Session(number) => {
             let mut row = find::<SessionRow>(shelf, id, number.0)?;
-            Joins::of_flags(shelf)?.session(&mut row);
+            Joins::of_sessions(shelf)?.session(&mut row);
             Ok(Row::Session(row))
         }
     }

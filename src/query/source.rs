@@ -10,7 +10,7 @@ use crate::{
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
     },
     record::Snapshot,
-    redact::Redactor,
+    redact::{Collector, Redactor},
     store::{
         CaptureDir, PackedRows, Rows,
         tables::{self, Packed},
@@ -83,6 +83,10 @@ pub struct Shelf<'s> {
 impl Shelf<'_> {
     pub(super) fn redactor(&self) -> Redactor {
         Redactor::with_options(self.redaction.redaction_key, &self.redaction.secrets)
+    }
+
+    pub(super) fn collector(&self) -> Collector {
+        Collector::new(self.redaction.redaction_key, &self.redaction.secrets)
     }
 }
 

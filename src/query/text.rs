@@ -1,12 +1,16 @@
 //! The text of WebSocket frames, which tables do not hold: read from the segments, with fingerprints for secrets.
 
+use std::collections::{BTreeMap, btree_map::Entry};
+
 use crate::{
     model::{rows::FrameRow, trace::ByteRange, websocket::opcode},
-    redact::Redactor,
+    redact::{Redactor, Scrubber, lossy},
 };
 
 use super::{
+    Error,
     bytes::{self, Want},
+    known,
     list::Secrets,
     source::Shelf,
 };
@@ -14,16 +18,29 @@ use super::{
 /// Longer payloads are not shown as text; `show --raw` has them.
 const LARGEST: u64 = 64 << 10;
 
+/// Which secrets are looked for, beside those that a frame names itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Scope {
+    /// All of the capture: for lists of everything.
+    Capture,
+    /// Those around each frame's connection.
+    Connection,
+}
+
 /// Fills in the text of frames.
 pub(super) struct Filler<'s> {
     shelf: Shelf<'s>,
     redactor: Option<Redactor>,
+    scope: Scope,
+    /// By connection; of the whole capture under zero, which no connection has.
+    known: BTreeMap<u64, Scrubber>,
 }
 
 impl<'s> Filler<'s> {
     /// One that shows fingerprints, or secrets.
-    pub(super) fn new(shelf: Shelf<'s>, secrets: Secrets) -> Self {
-        Self { shelf, redactor: (secrets == Secrets::Fingerprints).then(|| shelf.redactor()) }
+    pub(super) fn new(shelf: Shelf<'s>, secrets: Secrets, scope: Scope) -> Self {
+        let redactor = (secrets == Secrets::Fingerprints).then(|| shelf.redactor());
+        Self { shelf, redactor, scope, known: BTreeMap::new() }
     }
 
     /// Fills in what can be had. A frame whose bytes were lost or dropped, and one that is no text, keeps `null`.
@@ -41,11 +58,23 @@ impl<'s> Filler<'s> {
             let Some(row) = rows.get_mut(index).filter(|_| got.whole) else { continue };
             let Some(payload) = payload(&got.bytes, row.bytes) else { continue };
             let Ok(text) = String::from_utf8(payload) else { continue };
-            row.text = Some(match &mut self.redactor {
-                Some(redactor) => redactor.text(&text).into_owned(),
-                None => text,
-            });
+            // What is to be hidden in it must be known.
+            row.text = self.shown(row, text).ok();
         }
+    }
+
+    fn shown(&mut self, row: &FrameRow, text: String) -> Result<String, Error> {
+        let Some(redactor) = &mut self.redactor else { return Ok(text) };
+        let text = redactor.text(&text);
+        let of = if self.scope == Scope::Capture { 0 } else { row.connection.0 };
+        let known = match self.known.entry(of) {
+            Entry::Occupied(known) => known.into_mut(),
+            Entry::Vacant(place) => place.insert(match self.scope {
+                Scope::Capture => known::everywhere(&self.shelf, self.shelf.collector())?,
+                Scope::Connection => known::around(&self.shelf, row.connection, self.shelf.collector())?,
+            }),
+        };
+        Ok(lossy(&known.values(text.as_bytes())))
     }
 }
 

@@ -45,6 +45,12 @@ impl Collector {
         self.take(text, &named);
     }
 
+    /// A value that is known for a secret, wherever it was said.
+    pub fn value(&mut self, kind: &'static str, value: &[u8]) {
+        let digest = self.digests.of(value);
+        self.gathered.add(kind, value, digest, value);
+    }
+
     /// How many different values there are so far.
     pub fn len(&self) -> usize {
         self.gathered.len()

@@ -144,7 +144,7 @@ prop_compose! {
         exchanges in vec(any::<u64>(), 0..4), flags in vec(text(), 0..3),
     ) -> SessionRow {
         let ids = |ids: Vec<u64>| ids.into_iter().map(ExchangeId).collect();
-        SessionRow { id: SessionId(id), correlated_by, sure, sockets: ids(sockets), exchanges: ids(exchanges), flags }
+        SessionRow { id: SessionId(id), correlated_by, sure, sockets: ids(sockets), exchanges: ids(exchanges), flags, dropped: false }
     }
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic, clippy::indexing_slicing, reason = "tests")]
 
+mod contract;
 pub(crate) mod scenario;
 mod secrets;
 
@@ -168,7 +169,7 @@ fn json_has_exactly_the_fields_that_scripts_rely_on() {
         ),
         (Kind::Frames, "id connection exchange from opcode fin compressed bytes arrived_ns written_ns text"),
         (Kind::Flags, "rule severity subject session message evidence at_ns"),
-        (Kind::Sessions, "id correlated_by sure sockets exchanges flags"),
+        (Kind::Sessions, "id correlated_by sure sockets exchanges flags dropped"),
     ] {
         let rows = all_json(&capture, kind);
         assert!(!rows.is_empty(), "{kind}");

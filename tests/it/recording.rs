@@ -7,6 +7,7 @@ use std::{
     collections::BTreeMap,
     fs,
     io::{Read, Write},
+    ops::ControlFlow,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
     sync::atomic::{AtomicUsize, Ordering::SeqCst},
@@ -22,10 +23,11 @@ use firstframe::{
     inspect,
     model::{
         ConnectionId, Side, Timestamp,
-        rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Position, SessionRow},
+        rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Position, Row, SessionRow},
         trace::{Chunk, Closed, Closer, Dialed, Ending, Fact, Opened, Written},
     },
     profile::Profile,
+    query::{Capture, Kind, Query},
     record::{self, Inspection, OnRecordError, Options, Overflow, Recorder, Summary, Tap},
     rules,
     store::{CaptureDir, CaptureMeta, LockState, SegmentReader, State, tables, tables::Table},
@@ -347,6 +349,22 @@ fn oldest_segments_go_and_the_rest_is_indexed_as_before() {
     // all the same.
     assert_eq!(again.frames, live.frames);
     assert_eq!(again.exchanges, live.exchanges);
+    let capture = Capture::open_dir(CaptureDir::open(dir.path()).unwrap(), inspection()).unwrap();
+    let mut marks = Vec::new();
+    capture
+        .list(Kind::Sessions, Query::default(), &mut |row| {
+            if let Row::Session(row) = row {
+                let named = row.exchanges.iter().chain(&row.sockets);
+                let has_gone = named
+                    .clone()
+                    .any(|id| !again.exchanges.iter().any(|(_, rows)| rows.iter().any(|row| row.id == *id)));
+                assert_eq!(row.dropped, has_gone, "{row:?}");
+                marks.push(row.dropped);
+            }
+            Ok(ControlFlow::Continue(()))
+        })
+        .unwrap();
+    assert!(marks.contains(&true), "what lasted from before the first segment on");
     assert!(again.exchanges.iter().all(|(segment, _)| *segment >= first));
 }
 
@@ -542,6 +560,30 @@ fn a_full_disk_leaves_traffic_alone_and_the_capture_says_from_where() {
             }
         }
         assert!(newest <= failure.complete_until_ns, "what it calls complete reaches as far as the records");
+    }
+}
+
+#[test]
+fn a_capture_that_is_deleted_while_it_is_recorded_is_noticed_before_its_segment_ends() {
+    for on_record_error in [OnRecordError::Continue, OnRecordError::Stop] {
+        let captures = tempfile::tempdir().unwrap();
+        let (tap, recorder, dir) = begin(captures.path(), Options { on_record_error, ..Options::default() });
+        let index = recorder.index();
+        let mut talk = Talk::open(&tap);
+        talk.exchange(1, "/before", "{}", 200);
+        until("it is on disk", || index.status().totals.exchanges == 1);
+        fs::remove_dir_all(dir.path()).unwrap();
+        until("it is noticed", || {
+            talk.exchange(1, "/after", "{}", 200);
+            index.status().failure.is_some()
+        });
+        let failure = index.status().failure.unwrap();
+        assert!(failure.why.contains("is gone"), "{}", failure.why);
+        assert_eq!(failure.complete_until_ns, Timestamp(0), "nothing of it is there");
+        assert!(!index.status().complete);
+        assert_eq!(recorder.failed().is_stopped(), on_record_error == OnRecordError::Stop);
+        talk.close();
+        assert!(!recorder.stop().unwrap().complete);
     }
 }
 

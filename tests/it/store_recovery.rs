@@ -553,6 +553,7 @@ fn sample_rows() -> Rows {
             extent,
         }],
         sessions: vec![SessionRow {
+            dropped: false,
             id: SessionId(1),
             correlated_by: "header".into(),
             sure: true,

@@ -123,6 +123,7 @@ fn frame() -> FrameRow {
 
 fn session() -> SessionRow {
     SessionRow {
+        dropped: false,
         id: SessionId(3),
         correlated_by: "header".into(),
         sure: true,

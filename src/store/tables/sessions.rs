@@ -24,6 +24,7 @@ impl Table for SessionRow {
             sockets: Vec::new(),
             exchanges: Vec::new(),
             flags: Vec::new(),
+            dropped: false,
         }
     }
 }

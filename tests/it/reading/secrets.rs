@@ -5,6 +5,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 
 const JWT: &str = "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJhZ2VudC03In0.c2lnbmF0dXJl";
 const CHANNEL: &str = "streaming-5-0123456789abcdef";
+const BEARER: &str = "bearer-t0ken-abcdef0123456789";
 const SASL_TOKEN: &str = "sasl-t0ken-0123456789";
 
 /// A channel is created, its socket opened; a second socket bears a JWT in its path and SASL in a frame.
@@ -25,6 +26,15 @@ fn play(script: &mut Script<'_>) {
     );
     script.say(1, Side::Client, subscribe.as_bytes());
     script.say(1, Side::Server, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n");
+
+    // A body that echoes what only a head names, and a head what only another exchange's body names.
+    let echo = format!("<p>{BEARER} is no good for {CHANNEL}</p>");
+    let length = echo.len();
+    let again = format!("GET /api/v2/users/me HTTP/1.1\r\nHost: api\r\nAuthorization: Bearer {BEARER}\r\n\r\n");
+    script.say(1, Side::Client, again.as_bytes());
+    script.say(1, Side::Server, b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n");
+    script.say(1, Side::Client, b"GET /api/v2/users/you HTTP/1.1\r\nHost: api\r\n\r\n");
+    script.say(1, Side::Server, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{echo}").as_bytes());
 
     script.open_tunnel(2, "streaming.mypurecloud.com:443");
     let upgrade = format!(
@@ -57,7 +67,7 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
         if sealed {
             assert_eq!(firstframe(folder.path(), &["reindex"]).0, 0);
         }
-        let everything: [&[&str]; 9] = [
+        let everything: [&[&str]; 16] = [
             &["ls", "exchanges", "--json"],
             &["ls", "exchanges"],
             &["ls", "frames", "--json"],
@@ -65,13 +75,21 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
             &["show", "x1"],
             &["show", "x2", "--json"],
             &["show", "x3"],
+            &["show", "x5"],
             &["show", "c2"],
             &["show", "f1", "--json"],
+            // What one frame names, the other only echoes: each is asked for alone.
+            &["show", "f2"],
+            &["show", "f2", "--json"],
+            &["ls", "frames", "--json", "--filter", "from=server"],
+            &["tail", "--frames", "-n", "5", "--json"],
+            &["show", "s1"],
+            &["show", "x4"],
         ];
         for arguments in everything {
             let (code, out, err) = firstframe(folder.path(), arguments);
             assert_eq!(code, 0, "{arguments:?}: {err}");
-            for secret in [JWT, CHANNEL, SASL_TOKEN, &STANDARD.encode(format!("\0authKey\0{SASL_TOKEN}"))] {
+            for secret in [JWT, CHANNEL, BEARER, SASL_TOKEN, &STANDARD.encode(format!("\0authKey\0{SASL_TOKEN}"))] {
                 assert!(!out.contains(secret), "{arguments:?} (sealed: {sealed}) shows {secret}:\n{out}");
             }
         }
@@ -81,7 +99,7 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
             .map(|row| serde_json::from_str::<Value>(row).unwrap()["target"].as_str().unwrap().to_owned())
             .collect();
         assert!(targets[1].starts_with("/api/v2/notifications/channels/token:"), "{targets:?}");
-        assert!(targets[2].starts_with("wss://streaming.mypurecloud.com/stream/jwt/token:"), "{targets:?}");
+        assert!(targets[4].starts_with("wss://streaming.mypurecloud.com/stream/jwt/token:"), "{targets:?}");
         let kept = firstframe(folder.path(), &["ls", "exchanges", "--json", "--keep-secrets"]).1;
         assert!(kept.contains(JWT) && kept.contains(CHANNEL), "{kept}");
     }

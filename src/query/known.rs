@@ -1,0 +1,111 @@
+//! The secrets that were said around what is shown of the segments: what is named as a secret in one place is to be found
+//! where nothing names it. Text of frames and bodies is in no table, so that a reader sees it without what came before; it
+//! therefore reads that first. For a list of all frames that is the whole capture, as an export does; for what belongs to
+//! one connection it is that connection, the sessions that it takes part in, and what `retained.json` remembers.
+//!
+//! What must not happen here: a text that is shown although this could not be read.
+
+use std::{collections::BTreeSet, ops::ControlFlow};
+
+use crate::{
+    decode::content::decode_content,
+    inspect,
+    model::{ConnectionId, SessionId, http::Head},
+    redact::{Collector, Lengths, Scrubber},
+    store::retention,
+};
+
+use super::{
+    Error,
+    contents::{Content, Reader, Reads},
+    list::{About, Query},
+};
+
+/// Larger bodies and messages are not looked into.
+const LARGEST: u64 = 256 << 10;
+/// So many exchanges of each session on other connections are looked at, the first: logins come early.
+const OF_A_SESSION: usize = 2_000;
+
+/// Those of the whole capture.
+pub(super) fn everywhere(reads: &dyn Reads, mut all: Collector) -> Result<Scrubber, Error> {
+    retained(reads, &mut all)?;
+    let mut sockets = false;
+    Reader(reads).contents(Query::default(), LARGEST, &mut |content| {
+        sockets |= content.row.websocket.is_some();
+        exchange(&mut all, &content);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    if sockets {
+        messages(reads, None, &mut all)?;
+    }
+    Ok(all.finish(Lengths::Free))
+}
+
+/// Those around one connection.
+pub(super) fn around(reads: &dyn Reads, connection: ConnectionId, mut all: Collector) -> Result<Scrubber, Error> {
+    retained(reads, &mut all)?;
+    let about = Some(About::Connection(connection));
+    let mut sessions: BTreeSet<SessionId> = BTreeSet::new();
+    let mut sockets = false;
+    Reader(reads).contents(Query { about, ..Query::default() }, LARGEST, &mut |content| {
+        sockets |= content.row.websocket.is_some();
+        sessions.extend(content.row.session);
+        exchange(&mut all, &content);
+        Ok(ControlFlow::Continue(()))
+    })?;
+    for session in sessions {
+        let about = Some(About::Session(session));
+        let query = Query { about, limit: Some(OF_A_SESSION), ..Query::default() };
+        Reader(reads).contents(query, LARGEST, &mut |content| {
+            if content.row.connection != connection {
+                exchange(&mut all, &content);
+            }
+            Ok(ControlFlow::Continue(()))
+        })?;
+    }
+    if sockets {
+        messages(reads, about, &mut all)?;
+    }
+    Ok(all.finish(Lengths::Free))
+}
+
+/// What was learnt in segments that are gone.
+fn retained(reads: &dyn Reads, all: &mut Collector) -> Result<(), Error> {
+    if let Some(retained) = retention::read_retained(reads.folder())? {
+        inspect::learnt(&retained.state).iter().for_each(|(kind, value)| all.value(kind, value));
+    }
+    Ok(())
+}
+
+fn messages(reads: &dyn Reads, about: Option<About>, all: &mut Collector) -> Result<(), Error> {
+    let largest = usize::try_from(LARGEST).unwrap_or(usize::MAX);
+    Reader(reads).messages(about, &|_| true, largest, &mut |message| {
+        all.text(message.payload);
+        Ok(())
+    })
+}
+
+fn exchange(all: &mut Collector, content: &Content) {
+    let (request, response) = (content.request_head(), content.response_head());
+    if let Some(head) = &request {
+        all.target(head.target());
+    }
+    for head in [&request, &response].into_iter().flatten() {
+        head.headers().for_each(|(name, value)| all.header(name, value));
+    }
+    if content.request.body_sent + content.response.body_sent > 0 {
+        let (sent, answered) = content.bodies();
+        body(all, request.as_ref(), &sent);
+        body(all, response.as_ref(), &answered);
+    }
+}
+
+fn body(all: &mut Collector, head: Option<&Head>, bytes: &[u8]) {
+    match head.and_then(|head| head.header("content-encoding")) {
+        None => all.text(bytes),
+        Some(coding) => {
+            let cap = usize::try_from(LARGEST).unwrap_or(usize::MAX);
+            all.text(decode_content(coding, bytes, cap).bytes());
+        }
+    }
+}
