@@ -95,6 +95,7 @@ impl<'a> Trace<'a> {
     fn open(shared: &'a Shared, opened: Opened) -> Self {
         let id = shared.tap.next_connection();
         shared.open.fetch_add(1, Relaxed);
+        tracing::debug!("{id} opened: {} to {} ({})", opened.client, opened.listener, opened.mode);
         shared.tap.record(id, Fact::Opened(opened));
         Self { shared, id, is_closed: false }
     }
@@ -116,6 +117,8 @@ impl<'a> Trace<'a> {
     fn close(&mut self, end: End) {
         if !std::mem::replace(&mut self.is_closed, true) {
             let closed = Closed { at: self.now(), by: end.by, how: end.how, error: end.error };
+            let why = closed.error.as_ref().map(|error| format!(": {error}")).unwrap_or_default();
+            tracing::debug!("{} closed by the {} ({}){why}", self.id, closed.by.as_str(), closed.how.as_str());
             self.record(Fact::Closed(closed));
         }
     }

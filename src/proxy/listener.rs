@@ -74,6 +74,7 @@ impl Proxy {
                 mode: shown.clone(),
                 source,
             })?;
+            tracing::info!("listening on {address} ({shown})");
             listening.push(Listening { mode: shown.clone(), address });
             let entry = Entry { mode: mode.clone(), shown, rules, forward: Arc::clone(&forward) };
             listeners.push((listener, Arc::new(entry)));

@@ -122,7 +122,7 @@ impl Observer {
                 let Some(arrived) = chunk.arrived else { return };
                 let lanes = self.connections.entry(event.connection).or_default();
                 if let Some(lane) = lanes.sides.get_mut(side(chunk.from)) {
-                    lane.waiting.get_or_insert((chunk.range().end, arrived));
+                    lane.waiting.get_or_insert_with(|| (chunk.range().end, arrived));
                 }
             }
             Fact::Dialed(dialed) => self.reached(event.connection, dialed.end),

@@ -151,6 +151,33 @@ fn wrong_settings_are_one_line_with_key_value_allowed_hint_and_place() {
 }
 
 #[test]
+fn a_profile_that_is_wrong_is_refused_at_start_with_its_line() {
+    let place = Place::new();
+    let route = "[[routes]]\nid = \"r\"\nmethod = \"GET\"\n";
+    for (what, body, line, says) in [
+        ("an unknown key", "[gate]\nkid = \"open\"".to_owned(), 4, "unknown key `gate.kid`"),
+        (
+            "a bad regex",
+            "[metadata]\nmatch = \"frames\"\nframe = [{ pointer = \"/a\", matches = \"(\" }]".to_owned(),
+            5,
+            "matches",
+        ),
+        ("a bad template", format!("{route}path = \"/a/{{id\""), 6, "path"),
+        ("a bad schema", format!("{route}path = \"/a\"\nschema = '{{\"type\": 7}}'"), 7, "schema"),
+    ] {
+        let file = place.write("bad.toml", &format!("name = \"p\"\nsummary = \"s\"\n{body}\n"));
+        for subcommand in [&["record"][..], &["run", "--", "true"]] {
+            let profile = ["--profile", file.to_str().unwrap()];
+            let (said, code) = place.refused(&[&subcommand[..1], &profile, &subcommand[1..]].concat());
+            assert_eq!(code, 2, "{what}: {said}");
+            assert!(said.contains(&format!("bad.toml:{line}: ")), "{what}: {said}");
+            assert!(said.contains(says) && said.contains("(hint: "), "{what}: {said}");
+        }
+        assert_eq!(place.captures(), 0, "{what}: nothing is begun");
+    }
+}
+
+#[test]
 fn what_cannot_be_had_fails_with_one_line_and_leaves_nothing() {
     let place = Place::new();
     let taken = TcpListener::bind(("127.0.0.1", 0)).unwrap();
@@ -333,6 +360,9 @@ fn record_tells_its_events_and_stops_in_order_on_either_signal() {
             assert_eq!(stopped[key], expected, "{key} in {stopped}");
         }
         assert_eq!((&stopped["complete"], &stopped["capture"]), (&true.into(), &recording.listening[0]["capture"]));
+        for key in ["event", "mode", "address", "ca", "capture"] {
+            assert!(recording.listening.iter().all(|line| line[key].is_string()), "{key} in {:?}", recording.listening);
+        }
 
         let listed = place.run(&["ls", "exchanges", "--json"]);
         let row: Value = serde_json::from_str(listed.stdout.trim()).unwrap();
