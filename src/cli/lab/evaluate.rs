@@ -71,8 +71,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     if let Some(path) = &args.write {
-        let last = args.first_seed + args.seeds.saturating_sub(1);
-        let text = document(&table, &format!("{} to {last}", args.first_seed), jobs.len());
+        let text = document(&table, args, jobs.len());
         fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
         say(&format!("wrote {}", path.display()));
     }
@@ -153,17 +152,21 @@ fn row(score: &Score) -> serde_json::Value {
     })
 }
 
-fn document(table: &Table, seeds: &str, runs: usize) -> String {
+fn document(table: &Table, args: &Args, runs: usize) -> String {
+    let (first, seeds, pairs, nulls) = (args.first_seed, args.seeds, args.pairs, args.nulls);
+    let last = first + seeds.saturating_sub(1);
     let now = jiff::Timestamp::from_nanosecond(clock::wall_unix_ns().into());
     let date = now.map(|now| now.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
     let loads: Vec<String> = LOADS.iter().map(|(name, about)| format!("- *{name}*: {about}")).collect();
     format!(
         "# Accuracy\n\nHow well `firstframe diagnose` finds causes that were planted in the lab's model, in virtual time: \
-         {runs} runs, seeds\n{seeds} (pairs the first of them, nulls one each), on {date}. \
-         `firstframe lab evaluate --write docs/accuracy.md` makes this file.\n\n\
-         The bars: of one cause the first named is right in 98 %, a true threshold lies in its 95 % interval in 93 % \
-         with a median error\nof 3 %; of two causes both are found, with shares within 10 points, in 90 %; where nothing \
-         is planted, in at most 2 % something wrong\nis named.\n\n\
+         {runs} runs, seeds\n{first} to {last} on each load, on {date}. This file is made by\n\n    \
+         firstframe lab evaluate --first-seed {first} --seeds {seeds} --pairs {pairs} --nulls {nulls} \
+         --write docs/accuracy.md\n\n\
+         The bars: of one cause the first named is right in 98 %, and a true threshold lies in its 95 % interval in \
+         93 %, with a\nmedian error of 3 %; of two causes both are found, with shares within 10 points, in 90 %; where \
+         nothing is planted, something\nwrong is named in at most 2 %. A miss is a miss, also where the load never \
+         brought the cause about (a share of 0 %).\n\n\
          The loads, each with harmless oddities and, mostly, a small rate of refusals without reason:\n\n{}\n\n{}",
         loads.join("\n"),
         table.markdown()
