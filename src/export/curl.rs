@@ -226,11 +226,12 @@ fn quoted(bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-/// A format for printf that writes exactly these bytes.
+/// A format for printf that writes exactly these bytes. A dash at its beginning would be an option.
 fn octal(bytes: &[u8]) -> Vec<u8> {
     let mut out = vec![b'\''];
-    for byte in bytes {
+    for (at, byte) in bytes.iter().enumerate() {
         match byte {
+            b'-' if at == 0 => out.extend_from_slice(b"\\055"),
             b'%' => out.extend_from_slice(b"%%"),
             b'\'' | b'\\' => out.extend_from_slice(format!("\\{byte:03o}").as_bytes()),
             0x20..=0x7e => out.push(*byte),
