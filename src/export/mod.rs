@@ -127,7 +127,7 @@ pub struct Job<'j> {
     pub about: Option<About>,
     /// Through which everything goes that was said on the wire.
     pub scrubber: &'j RefCell<Scrubber>,
-    /// Whether the capture has sockets, as [`collect`] saw it.
+    /// Whether the capture has sockets, as [`collect()`] saw it.
     pub sockets: Option<bool>,
     /// How.
     pub options: &'j Options,

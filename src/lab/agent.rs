@@ -49,7 +49,7 @@ impl Step {
 /// What the driver must do now; then it asks again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// Send it on the agent's HTTP connection (open one first where there is none), and tell [`Agent::answered`].
+    /// Send it on the agent's HTTP connection (open one first where there is none), and tell [`Load::answered`].
     Send(Request),
     /// Send the upgrade on a new connection, do not wait, and tell [`Agent::opened`] or [`Agent::not_opened`].
     Open(Request),

@@ -1,6 +1,6 @@
 //! Captured sessions again: what is sent when (`plan`, PURE), the sending, and capture against capture.
 //!
-//! - [`load`]: a capture's sessions as a [`script`], with every byte and instant;
+//! - [`mod@load`]: a capture's sessions as a [`script`], with every byte and instant;
 //! - [`changes`]: what is to be different; `fix_json`, [`edit`]: how bytes are changed;
 //! - [`values`]: what the server issued and the client sends back, carried on from what is issued at replay;
 //! - [`plan`]: what each connection does, when, and what it waits for;

@@ -1,5 +1,5 @@
 //! What captured clients did: the sessions, their connections, and on each the requests and frames with their bytes and
-//! instants. [`super::load`] reads it from a capture; plan and comparison work on it. PURE.
+//! instants. [`super::load()`] reads it from a capture; plan and comparison work on it. PURE.
 
 use bytes::Bytes;
 

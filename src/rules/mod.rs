@@ -99,7 +99,7 @@ pub struct RuleInfo {
     pub default_on: bool,
     /// Why it is on, or off.
     pub why: &'static str,
-    /// Why it can say nothing whatever passes, with these options; [`never`] where it always can. What it does not flag
+    /// Why it can say nothing whatever passes, with these options; [`never()`] where it always can. What it does not flag
     /// was not looked at then.
     pub silent: fn(&Options) -> Option<&'static str>,
     /// Makes one.

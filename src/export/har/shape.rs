@@ -1,4 +1,4 @@
-//! The objects of HAR 1.2 (http://www.softwareishard.com/blog/har-12-spec/), in the order in which browsers write them.
+//! The objects of HAR 1.2 (<http://www.softwareishard.com/blog/har-12-spec/>), in the order in which browsers write them.
 
 use serde::Serialize;
 
