@@ -549,11 +549,8 @@ async fn server_handshake(
     match result {
         Ok(()) => Ok(server),
         Err(why) => {
-            let hint = if why.contains("CaUsedAsEndEntity") {
-                // What `openssl req -x509` makes: no server_ca helps, since it may not stand for a server at all.
-                format!(" (hint: it is a CA's own, self-signed; --insecure {name} does not verify it)")
-            } else if why.contains("certificate") {
-                format!(" (hint: --server-ca FILE trusts its CA, --insecure {name} does not verify it)")
+            let hint = if why.contains("certificate") {
+                format!(" (hint: --server-ca FILE trusts it or its CA, --insecure {name} does not verify it)")
             } else {
                 String::new()
             };

@@ -1,7 +1,8 @@
 //! The data path: listeners, destinations, TLS on both legs, and the relay between them.
 //!
 //! - [`listener`]: accepts, limits, drains. [`connection`]: one client connection from accept to close.
-//! - [`destination`]: where it is to go, and dialing it. [`tls`]: both legs' configurations and handshakes.
+//! - [`destination`]: where it is to go, and dialing it. [`tls`]: both legs' configurations and handshakes;
+//!   [`trust`]: which certificates are taken.
 //! - [`leg`], [`socket`]: one TCP connection with or without TLS, and the kernel's stamps. [`relay`]: the two legs.
 //! - [`rewrite`]: the few changes that are made to HTTP/1. [`answer`]: what the proxy says itself, always marked.
 //!
@@ -20,6 +21,7 @@ mod rewrite;
 mod rtt;
 mod socket;
 mod tls;
+mod trust;
 
 pub use destination::{ConnectTo, HostPort, Mode};
 pub use listener::{Listening, Proxy};

@@ -25,7 +25,7 @@ use rustls::{
 };
 use rustls_pki_types::{CertificateDer, ServerName, UnixTime, pem::PemObject as _};
 
-use super::{Error, Options};
+use super::{Error, Options, trust::Named};
 use crate::ca::{Authority, truststore::SystemRoots};
 
 /// Lists of application protocols for which a client configuration is kept; clients invent more only to hurt us.
@@ -47,6 +47,8 @@ pub(super) struct Shared {
     authority: Arc<Authority>,
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
+    /// Where certificates were named; else chains to the roots are all there is.
+    named: Option<Arc<Named>>,
     insecure: Vec<String>,
     http2: bool,
     key_log: Option<Arc<dyn KeyLog>>,
@@ -60,11 +62,21 @@ impl Shared {
     pub(super) fn new(options: &Options, authority: Arc<Authority>) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(SystemRoots::load().certificates);
+        let mut certificates = Vec::new();
         for path in &options.server_ca {
             for certificate in read_certificates(path)? {
-                roots.add(certificate).map_err(|why| Error::ServerCa { path: path.clone(), why: why.to_string() })?;
+                let unfit = |why: rustls::Error| Error::ServerCa { path: path.clone(), why: why.to_string() };
+                roots.add(certificate.clone()).map_err(unfit)?;
+                certificates.push(certificate);
             }
         }
+        let (roots, provider) = (Arc::new(roots), Arc::new(ring::default_provider()));
+        let named = if certificates.is_empty() {
+            None
+        } else {
+            let verifier = Named::new(Arc::clone(&roots), certificates, Arc::clone(&provider));
+            Some(Arc::new(verifier.map_err(|why| rustls::Error::General(why.to_string()))?))
+        };
         let key_log = match options.key_log.clone().or_else(key_log_from_environment) {
             Some(path) => Some(Arc::new(KeyFile::open(path)?) as Arc<dyn KeyLog>),
             None => None,
@@ -72,8 +84,9 @@ impl Shared {
         let session_cache = || Arc::new(ClientSessionMemoryCache::new(MAX_SESSIONS));
         Ok(Self {
             authority,
-            provider: Arc::new(ring::default_provider()),
-            roots: Arc::new(roots),
+            provider,
+            roots,
+            named,
             insecure: options.insecure.iter().map(|host| host.to_ascii_lowercase()).collect(),
             http2: options.http2,
             key_log,
@@ -104,12 +117,15 @@ impl Shared {
         }
         let builder =
             ClientConfig::builder_with_provider(Arc::clone(&self.provider)).with_safe_default_protocol_versions()?;
-        let mut config = if verified {
-            builder.with_root_certificates(Arc::clone(&self.roots)).with_no_client_auth()
-        } else {
-            let verifier = Arc::new(Unverified(Arc::clone(&self.provider)));
-            builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth()
+        let builder = match &self.named {
+            _ if !verified => {
+                let verifier = Arc::new(Unverified(Arc::clone(&self.provider)));
+                builder.dangerous().with_custom_certificate_verifier(verifier)
+            }
+            Some(named) => builder.dangerous().with_custom_certificate_verifier(Arc::clone(named) as _),
+            None => builder.with_root_certificates(Arc::clone(&self.roots)),
         };
+        let mut config = builder.with_no_client_auth();
         config.alpn_protocols = offer.to_vec();
         let [of_verified, of_others] = &self.sessions;
         config.resumption = Resumption::store(Arc::clone(if verified { of_verified } else { of_others }) as _);
