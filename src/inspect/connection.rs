@@ -146,8 +146,8 @@ impl Conn {
         match fact {
             Fact::Data(chunk) => fold.data(&mut self.http, chunk),
             Fact::Written(written) => fold.written(written),
-            Fact::Connect(connect, _) => fold.connect(connect),
-            Fact::Dialed(dialed) => fold.dialed(dialed),
+            Fact::Connect(connect, _) => fold.connect(&mut self.http, connect),
+            Fact::Dialed(dialed) => fold.dialed(&mut self.http, dialed),
             Fact::Tls(tls) => fold.tls(tls),
             Fact::Rewritten(rewritten, bytes) => fold.rewritten(rewritten, bytes),
             Fact::ProxyMade(made, bytes) => fold.proxy_made(&mut self.http, made, bytes),
@@ -177,7 +177,11 @@ impl Fold<'_, '_> {
         shared.observe(*at, parts.view.id, session, What::Anomaly(exchange, anomaly), *out);
     }
 
-    fn connect(&mut self, connect: &Connect) {
+    fn connect(&mut self, http: &mut Option<Box<Http1>>, connect: &Connect) {
+        // Behind plain requests, what the tunnel carries is judged by itself.
+        if let Some(decoder) = http {
+            decoder.begin_anew();
+        }
         self.parts.view.first_byte.get_or_insert(connect.begin);
         if let Some(named) = Named::of_connect(&connect.authority) {
             self.parts.named = Some(named);
@@ -185,8 +189,13 @@ impl Fold<'_, '_> {
         self.parts.view.connect = Some(connect.clone());
     }
 
-    fn dialed(&mut self, dialed: &Dialed) {
+    fn dialed(&mut self, http: &mut Option<Box<Http1>>, dialed: &Dialed) {
         self.blame(dialed.error.as_deref());
+        // The server before has sent all that it had to.
+        if self.parts.view.dialed.is_some() {
+            self.from = Some(Side::Server);
+            self.end_side(http, Side::Server, dialed.begin);
+        }
         self.parts.view.dialed = Some(dialed.clone());
         self.parts.server = rows::server(&self.parts.view);
     }

@@ -22,14 +22,15 @@ use super::{
     answer::Answer,
     destination::Dialer,
     leg::{Broken, Input, Leg, Stamp},
-    relay::{Finish, Relay},
-    rewrite::{Framer, Passed, Place, Rules, Told},
+    relay::{Elsewhere, Finish, Relay},
+    rewrite::{CONNECT, Framer, Passed, Place, Rules, Told},
     rtt, socket,
     tls::{self, ClientHello, Hello, Peek},
 };
 use crate::{
     model::{
         ConnectionId, Side, Timestamp,
+        side::Sides,
         trace::{
             Chunk, Closed, Closer, Connect, Dialed, Ending, Fact, Opened, ProxyMade, ServerRtt, SteppedAside, Tls,
         },
@@ -62,14 +63,14 @@ pub(super) struct Entry {
 const LINGER: Duration = Duration::from_secs(2);
 /// How long we wait for the request that an answer of ours is to answer.
 const REQUEST_WAIT: Duration = Duration::from_secs(10);
-/// `CONNECT ` and nothing else begins so.
-const CONNECT: &[u8] = b"CONNECT ";
 const ESTABLISHED: &[u8] = b"HTTP/1.1 200 Connection established\r\n\r\n";
 
 /// The connection's trace: closed exactly once.
 struct Trace<'a> {
     shared: &'a Shared,
     id: ConnectionId,
+    /// How many bytes of each side were recorded, while no relay counts them.
+    recorded: Sides<u64>,
     is_closed: bool,
 }
 
@@ -97,7 +98,7 @@ impl<'a> Trace<'a> {
         shared.open.fetch_add(1, Relaxed);
         tracing::debug!("{id} opened: {} to {} ({})", opened.client, opened.listener, opened.mode);
         shared.tap.record(id, Fact::Opened(opened));
-        Self { shared, id, is_closed: false }
+        Self { shared, id, recorded: Sides::default(), is_closed: false }
     }
 
     fn record(&self, fact: Fact<'_>) {
@@ -106,6 +107,13 @@ impl<'a> Trace<'a> {
 
     fn now(&self) -> Timestamp {
         self.shared.tap.clock().now()
+    }
+
+    /// A relay that goes on behind what was recorded.
+    fn relay(&self, client: Leg, server: Leg, framer: Option<Framer>) -> Relay {
+        let mut relay = Relay::new(self.shared.tap.clone(), self.id, client, server, framer);
+        relay.go_on_behind(self.recorded);
+        relay
     }
 
     /// The client's bytes, when no relay does it.
@@ -138,25 +146,36 @@ pub(super) async fn serve(shared: Arc<Shared>, entry: Arc<Entry>, stream: TcpStr
     let mut trace = Trace::open(&shared, Opened { at, mode: entry.shown.clone(), client, listener });
     // What sets a connection up is large and is gone before the relay begins.
     let end = match Box::pin(prepare(&trace, &entry, stream)).await {
-        Ok(relay) => relayed(&trace, relay).await,
+        Ok(relay) => relayed(&mut trace, &entry, relay).await,
         Err(end) => end,
     };
     trace.close(end);
 }
 
 /// Runs the relay, with one server after the other where plain requests change theirs.
-async fn relayed(trace: &Trace<'_>, mut relay: Relay) -> End {
+async fn relayed(trace: &mut Trace<'_>, entry: &Entry, mut relay: Relay) -> End {
     loop {
         let to = match (&mut relay).await {
             Finish::Closed { by, how, error } => {
                 server_rtt(trace, relay.server().tcp());
                 return End { by, how, error };
             }
-            Finish::Nowhere(why) => {
+            Finish::Nowhere(why) | Finish::Elsewhere(Elsewhere::Nowhere(why)) => {
                 let answer = Answer::bad_gateway(why.into());
                 return Box::pin(say(trace, relay.client(), &answer, false)).await;
             }
-            Finish::Elsewhere(to) => to,
+            Finish::Elsewhere(Elsewhere::Server(to)) => to,
+            Finish::Elsewhere(Elsewhere::Tunnel) => {
+                server_rtt(trace, relay.server().tcp());
+                let begin = at(relay.client().stamp());
+                let (client, head, recorded) = relay.into_client();
+                trace.recorded = recorded;
+                match Box::pin(connect(trace, entry, client, head, begin)).await {
+                    Ok(next) => relay = next,
+                    Err(end) => return end,
+                }
+                continue;
+            }
         };
         server_rtt(trace, relay.server().tcp());
         match Box::pin(dial(trace, &to)).await {
@@ -277,7 +296,7 @@ async fn connect(
     trace.record(Fact::Connect(connect, head));
     sent.map_err(|error| End::client(error.into()))?;
     if !trace.shared.options.decrypt {
-        return Ok(Relay::new(trace.shared.tap.clone(), trace.id, client, server, None));
+        return Ok(trace.relay(client, server, None));
     }
     between(trace, entry, client, Ok(server), &to, ServerTls::AsClient).await
 }
@@ -322,15 +341,14 @@ async fn forward(trace: &Trace<'_>, entry: &Entry, mut client: Leg, mut bytes: V
         match passed {
             Passed::AsTheyAre => out.extend_from_slice(&bytes),
             Passed::Changed => out.extend_from_slice(&more),
-            Passed::Nowhere(why) => break Answer::bad_gateway(why.into()),
+            Passed::Nowhere(why) | Passed::Refused(why) => break Answer::bad_gateway(why.into()),
             Passed::Elsewhere(to) => {
                 out.extend_from_slice(&more);
                 match dial(trace, &to).await {
                     Ok(server) => {
                         framer.connected(to);
-                        let tap = trace.shared.tap.clone();
-                        let mut relay = Relay::new(tap, trace.id, client, server, Some(framer));
-                        relay.client_has_sent(offset);
+                        let mut relay = trace.relay(client, server, Some(framer));
+                        relay.go_on_behind(Sides { client: offset, server: 0 });
                         relay.begin(&out);
                         return Ok(relay);
                     }
@@ -411,7 +429,7 @@ async fn between(
 fn relay(trace: &Trace<'_>, entry: &Entry, client: Leg, server: Leg, to: &HostPort, protocol: Option<&[u8]>) -> Relay {
     let is_http1 = protocol.is_none_or(|protocol| protocol.starts_with(b"http/1"));
     let framer = is_http1.then(|| Framer::new(Arc::clone(&entry.rules), Place::Fixed(to.clone())));
-    Relay::new(trace.shared.tap.clone(), trace.id, client, server, framer)
+    trace.relay(client, server, framer)
 }
 
 /// Waits for a whole ClientHello. `None` where the client speaks something else, or the server speaks first; what was
@@ -630,7 +648,7 @@ async fn answer_request(trace: &Trace<'_>, client: &mut Leg, answer: &Answer) ->
     let clock = trace.shared.tap.clock();
     let mut bytes = Vec::new();
     let reading = async {
-        let mut offset = 0;
+        let mut offset = trace.recorded.client;
         loop {
             let begin = bytes.len();
             let Input { close_notify, fin, broken, .. } = client.read_into(clock, &mut bytes).await;

@@ -13,7 +13,7 @@ use std::{
 use super::{
     HostPort,
     leg::{Broken, Input, Leg, READ_BYTES},
-    rewrite::{Framer, Passed, Told},
+    rewrite::{Connecting, Framer, Passed, Told},
 };
 use crate::{
     model::{
@@ -42,6 +42,17 @@ thread_local! {
     });
 }
 
+/// Where the next request goes, once all before it were answered.
+#[derive(Debug)]
+pub(super) enum Elsewhere {
+    /// To another server.
+    Server(HostPort),
+    /// Into a tunnel: it is a CONNECT.
+    Tunnel,
+    /// Nowhere; why.
+    Nowhere(&'static str),
+}
+
 /// How a relay came to its end.
 #[derive(Debug)]
 pub(super) enum Finish {
@@ -54,8 +65,8 @@ pub(super) enum Finish {
         /// More.
         error: Option<String>,
     },
-    /// The next request goes to another server; all before it have been answered.
-    Elsewhere(HostPort),
+    /// The next request goes elsewhere; all before it have been answered.
+    Elsewhere(Elsewhere),
     /// The next request goes to no server that we know of.
     Nowhere(&'static str),
 }
@@ -87,7 +98,7 @@ pub(super) struct Relay {
     /// Follows HTTP/1; gone once there is nothing more to change.
     framer: Option<Box<Framer>>,
     /// Where the held request goes.
-    elsewhere: Option<HostPort>,
+    elsewhere: Option<Elsewhere>,
     /// Who ended first.
     first: Option<Side>,
     finish: Option<Finish>,
@@ -108,9 +119,17 @@ impl Relay {
         }
     }
 
-    /// Says that so many of the client's bytes were read and recorded before the relay began.
-    pub(super) fn client_has_sent(&mut self, bytes: u64) {
-        self.flows.client.offset = bytes;
+    /// Says how many bytes of each side were recorded before the relay began.
+    pub(super) fn go_on_behind(&mut self, recorded: Sides<u64>) {
+        self.flows.client.offset = recorded.client;
+        self.flows.server.offset = recorded.server;
+    }
+
+    /// Gives the client away, with what it has sent of a CONNECT, and how many bytes of each side were recorded.
+    pub(super) fn into_client(mut self) -> (Leg, Vec<u8>, Sides<u64>) {
+        let connect = self.framer.as_mut().map(|framer| framer.take_connect()).unwrap_or_default();
+        let recorded = Sides { client: self.flows.client.offset, server: self.flows.server.offset };
+        (self.client, connect, recorded)
     }
 
     /// Sends the server what the framer let pass before there was a server, then what it held for it.
@@ -234,8 +253,24 @@ impl Relay {
         room
     }
 
-    /// One chunk, from the tap to the other side.
+    /// One chunk, from the tap to the other side. A CONNECT's head is none of what is relayed.
     fn chunk(&mut self, from: Side, bytes: &[u8], out: &mut Vec<u8>) {
+        if let (Side::Client, Some(framer)) = (from, &mut self.framer) {
+            match framer.connecting(bytes) {
+                Connecting::No => {}
+                Connecting::Perhaps => return,
+                Connecting::Yes => return self.elsewhere = Some(Elsewhere::Tunnel),
+            }
+            let mut before = framer.take_connect();
+            if !before.is_empty() {
+                before.extend_from_slice(bytes);
+                return self.relay(from, &before, out);
+            }
+        }
+        self.relay(from, bytes, out);
+    }
+
+    fn relay(&mut self, from: Side, bytes: &[u8], out: &mut Vec<u8>) {
         let stamp = self.leg(from).stamp();
         let flow = self.flows.of_mut(from);
         let offset = flow.offset;
@@ -259,7 +294,8 @@ impl Relay {
     fn passed(&mut self, passed: Passed) {
         match passed {
             Passed::AsTheyAre | Passed::Changed => {}
-            Passed::Elsewhere(to) => self.elsewhere = Some(to),
+            Passed::Elsewhere(to) => self.elsewhere = Some(Elsewhere::Server(to)),
+            Passed::Refused(why) => self.elsewhere = Some(Elsewhere::Nowhere(why)),
             Passed::Nowhere(why) => self.finish = Some(Finish::Nowhere(why)),
         }
     }
@@ -334,11 +370,14 @@ impl Relay {
             return;
         }
         if from == Side::Client
-            && let Some(framer) = &mut self.framer
+            && let Some(mut framer) = self.framer.take()
         {
-            let held = framer.take_held();
-            self.framer = None;
-            self.write(from, &held);
+            self.write(from, &framer.take_held());
+            // What did not become a CONNECT.
+            let rest = framer.take_connect();
+            if !rest.is_empty() && self.elsewhere.is_none() {
+                self.relay(from, &rest, &mut Vec::new());
+            }
         }
         if let (Side::Server, Some(framer)) = (from, &mut self.framer) {
             framer.server_ended();

@@ -14,9 +14,11 @@ use std::{collections::HashSet, time::Duration};
 use firstframe::{
     model::{
         ConnectionId, Side,
-        trace::{Closer, Ending, Fact, RewriteKind},
+        rows::Row,
+        trace::{Closer, Ending, Fact, RewriteKind, TraceEvent},
     },
     proxy::{Options, Proxy},
+    rules,
 };
 use rustls::HandshakeKind;
 use tokio::{
@@ -24,7 +26,7 @@ use tokio::{
     net::TcpStream,
 };
 
-use super::proxy_rig::*;
+use super::{proxy_rig::*, support::inspection::inspect};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_absolute_form_of_the_tunnels_authority_becomes_origin_form_and_malformed_headers_stay() {
@@ -220,6 +222,89 @@ async fn a_server_that_closes_behind_its_answer_does_not_keep_the_next_request_f
         assert_eq!(read_exact(&mut client, answer.len()).await, answer.as_bytes());
     }
     assert_eq!(read_all(&mut client).await, b"");
+    client.shutdown().await.unwrap();
+    let expected = [(format!("http://{a}/"), 3), (format!("http://{b}/"), 3)];
+    assert_eq!(exchanges(&rig.closed(1).await), expected, "an answer without length ends with its server");
+}
+
+/// The URL of each exchange that an inspector makes of a connection's facts, and the bytes of its answer's body.
+fn exchanges(facts: &[Fact<'static>]) -> Vec<(String, u64)> {
+    let events: Vec<TraceEvent<'static>> =
+        facts.iter().map(|fact| TraceEvent { connection: ConnectionId(1), fact: fact.clone() }).collect();
+    let outcome = inspect(&events, &rules::Options::default());
+    let row = |row: &Row| match row {
+        Row::Exchange(row) => {
+            let (scheme, authority, path) = (row.scheme.as_str(), &row.authority, &row.path);
+            Some((format!("{scheme}://{authority}{path}"), row.response_body_bytes.unwrap_or_default()))
+        }
+        _ => None,
+    };
+    outcome.rows.iter().filter_map(row).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connect_may_follow_plain_requests() {
+    let ((first, a), (second, b)) = (origin().await, origin().await);
+    let rig = Rig::start(options_for(b));
+    let mut client = rig.dial().await;
+    let plain = format!("GET http://{a}/1 HTTP/1.1\r\n\r\n");
+    client.write_all(plain.as_bytes()).await.unwrap();
+    let mut server = accept(&first).await;
+    read_head(&mut server).await;
+    // It lasts to the server's end, and what begins like CONNECT is none.
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n").await.unwrap();
+    read_head(&mut client).await;
+    for part in ["CON", "TINUE ", &format!("http://{a}/2 HTTP/1.1\r\n\r\n")] {
+        client.write_all(part.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(read_head(&mut server).await, "CONTINUE /2 HTTP/1.1\r\n\r\n");
+    // The CONNECT is not answered before that is.
+    for part in ["C", "ONNECT api.test:443 HT", "TP/1.1\r\nHost: api.test:443\r\n\r\n"] {
+        client.write_all(part.as_bytes()).await.unwrap();
+        tokio::task::yield_now().await;
+    }
+    let early = tokio::time::timeout(Duration::from_millis(50), second.accept()).await;
+    assert!(early.is_err(), "the second server was asked too early");
+    server.write_all(b"HTTP/1.1 200 OK\r\n\r\nuntil the end").await.unwrap();
+    drop(server);
+    read_head(&mut client).await;
+    read_exact(&mut client, 13).await;
+    let answer = read_head(&mut client).await;
+    assert!(answer.starts_with("HTTP/1.1 200 Connection established"), "{answer}");
+    let (mut client, server) = tokio::join!(rig.tls_over(client, &[]), accept_tls(&second, &[]));
+    let (client, mut server) = (client.as_mut().unwrap(), server.unwrap());
+    client.write_all(b"GET https://api.test/3 HTTP/1.1\r\nHost: api.test\r\n\r\n").await.unwrap();
+    assert_eq!(read_head(&mut server).await, "GET /3 HTTP/1.1\r\nHost: api.test\r\n\r\n");
+    server.write_all(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi").await.unwrap();
+    read_exact(client, 40).await;
+    client.shutdown().await.unwrap();
+    drop(server);
+    let facts = rig.closed(1).await;
+    let sent = String::from_utf8(bytes_of(&facts, Side::Client)).unwrap();
+    let expected = format!(
+        "{plain}CONTINUE http://{a}/2 HTTP/1.1\r\n\r\nGET https://api.test/3 HTTP/1.1\r\nHost: api.test\r\n\r\n"
+    );
+    assert_eq!(sent, expected, "the CONNECT is none of it");
+    let connects = facts.iter().filter_map(|fact| if let Fact::Connect(_, bytes) = fact { Some(*bytes) } else { None });
+    assert_eq!(connects.collect::<Vec<_>>(), [b"CONNECT api.test:443 HTTP/1.1\r\nHost: api.test:443\r\n\r\n"]);
+    let expected = [(format!("http://{a}/1"), 0), (format!("http://{a}/2"), 13), ("https://api.test:443/3".into(), 2)];
+    assert_eq!(exchanges(&facts), expected);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_connect_behind_a_request_in_one_piece_is_answered_by_us() {
+    let (listener, address) = origin().await;
+    let rig = Rig::start(options_for(address));
+    let mut client = rig.dial().await;
+    let both = format!("GET http://{address}/ HTTP/1.1\r\n\r\nCONNECT api.test:443 HTTP/1.1\r\n\r\n");
+    client.write_all(both.as_bytes()).await.unwrap();
+    let mut server = accept(&listener).await;
+    read_head(&mut server).await;
+    let answer = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n";
+    server.write_all(answer).await.unwrap();
+    assert_eq!(read_exact(&mut client, answer.len()).await, answer);
+    assert_ours(&String::from_utf8(read_all(&mut client).await).unwrap(), 502, "once that was answered");
 }
 
 async fn answer_to(rig: &Rig, request: &[u8]) -> String {

@@ -97,6 +97,9 @@ pub struct Http1 {
     waiting: VecDeque<Waiting>,
     /// How many requests there were.
     exchanges: u32,
+    /// How many of them came before the bytes began anew.
+    #[serde(default)]
+    before: u32,
     /// A side is passed over since a gap, and the next request that a chunk begins with ends that.
     #[serde(default)]
     adrift: bool,
@@ -207,6 +210,12 @@ impl Http1 {
         Self { options: Options { max_head_bytes: options.max_head_bytes.max(64), ..options }, ..Self::default() }
     }
 
+    /// Behind messages that are complete another beginning follows: what comes need not be HTTP.
+    pub fn begin_anew(&mut self) {
+        self.before = self.exchanges;
+        Side::BOTH.into_iter().for_each(|side| self.lanes.of_mut(side).begun = false);
+    }
+
     /// Whether HTTP has ended by an upgrade: chunks now come as `Handover`.
     pub fn has_switched(&self) -> bool {
         self.stage == Stage::Switched
@@ -306,7 +315,7 @@ impl Http1 {
     fn head(&mut self, rest: &Chunk<'_>, out: &mut Sink<'_>) -> usize {
         let side = rest.from;
         let max = self.options.max_head_bytes;
-        let exchanges = self.exchanges;
+        let (exchanges, before_anew) = (self.exchanges, self.before);
         let lane = self.lanes.of_mut(side);
         let State::Head { mut look, mut scanned, mut dated } = lane.state else { return 0 };
         let begun = lane.begun;
@@ -332,7 +341,7 @@ impl Http1 {
             match (probe, side) {
                 (Probe::Yes, _) => look = Look::Fine,
                 (Probe::Maybe, _) => {}
-                (Probe::No(at), Side::Client) if exchanges > 0 => {
+                (Probe::No(at), Side::Client) if exchanges > before_anew => {
                     self.anomaly(AnomalyKind::BytesAfterBody, upto(at + 1), rest.at(), false, out);
                     look = Look::Odd;
                 }

@@ -126,8 +126,24 @@ pub(super) enum Passed {
     /// What `out` holds goes on. The next request goes to another authority than the one connected: the rest is held
     /// until [`Framer::connected`] and [`Framer::resume`].
     Elsewhere(HostPort),
+    /// What `out` holds goes on. The next request goes nowhere; why.
+    Refused(&'static str),
     /// The request names no destination.
     Nowhere(&'static str),
+}
+
+/// `CONNECT ` and nothing else begins so.
+pub(super) const CONNECT: &[u8] = b"CONNECT ";
+
+/// What bytes are that may begin a CONNECT.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Connecting {
+    /// They begin none.
+    No,
+    /// They may; they are kept until more come.
+    Perhaps,
+    /// They do; they are kept for [`Framer::take_connect`].
+    Yes,
 }
 
 /// Follows one connection.
@@ -140,6 +156,8 @@ pub(super) struct Framer {
     expected: VecDeque<Expected>,
     /// The client's bytes that are held back, and where they end.
     held: Vec<u8>,
+    /// What may become a CONNECT's head. It is no part of the client's bytes, which are what is relayed.
+    connect: Vec<u8>,
     client_offset: u64,
     over: bool,
 }
@@ -153,6 +171,7 @@ impl Framer {
             response: Response::default(),
             expected: VecDeque::new(),
             held: Vec::new(),
+            connect: Vec::new(),
             client_offset: 0,
             over: false,
         }
@@ -171,6 +190,26 @@ impl Framer {
     /// Gives the held bytes away as they are.
     pub(super) fn take_held(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.held)
+    }
+
+    /// Whether the client's next bytes, which nobody has seen yet, begin a CONNECT where a plain request might stand.
+    pub(super) fn connecting(&mut self, bytes: &[u8]) -> Connecting {
+        let between = self.request.is_between() && self.held.is_empty() && !self.over;
+        if !between || !matches!(self.place, Place::Forward(_)) {
+            return Connecting::No;
+        }
+        let known = self.connect.len();
+        let begins = CONNECT.iter().skip(known).zip(bytes).all(|(wanted, byte)| wanted == byte);
+        if !begins {
+            return Connecting::No;
+        }
+        self.connect.extend_from_slice(bytes);
+        if self.connect.len() < CONNECT.len() { Connecting::Perhaps } else { Connecting::Yes }
+    }
+
+    /// Gives away what was kept by [`Self::connecting`].
+    pub(super) fn take_connect(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.connect)
     }
 
     /// Whether all requests so far have been answered to the end.
@@ -225,6 +264,7 @@ impl Framer {
         let (hold_from, result) = match outcome {
             Outcome::Through(hold_from) => (hold_from, Passed::Changed),
             Outcome::Elsewhere(hold_from, to) => (hold_from, Passed::Elsewhere(to)),
+            Outcome::Refused(hold_from, why) => (hold_from, Passed::Refused(why)),
             Outcome::Aside(at, why) => {
                 (edits.tell)(Told::Aside(Side::Client, base + at as u64, why));
                 self.over = true;

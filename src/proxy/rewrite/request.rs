@@ -16,12 +16,17 @@ const MAX_METHOD: usize = 40;
 /// Authorities are shorter than this.
 const MAX_AUTHORITY: usize = 1024;
 
+/// Its head was taken for a request's before it was seen to be none.
+const PIPELINED: &str = "a CONNECT stands right behind a plain request: send it once that was answered";
+
 /// How far a scan came.
 pub(super) enum Outcome {
     /// Through, but for the bytes from this index on, which are held.
     Through(usize),
     /// To a request, held from this index on, that goes elsewhere.
     Elsewhere(usize, HostPort),
+    /// To a request, from this index on, that goes nowhere.
+    Refused(usize, &'static str),
     /// To this index, where it is no longer understood.
     Aside(usize, &'static str),
     /// To a request that goes nowhere, with nobody connected to take it as it is.
@@ -100,6 +105,11 @@ impl Method {
 }
 
 impl Request {
+    /// Whether a request may begin here.
+    pub(super) fn is_between(&self) -> bool {
+        matches!(self.at, At::Start)
+    }
+
     /// The upgrade was refused: HTTP/1 goes on. False where that is no longer possible, since bytes went on unseen.
     pub(super) fn upgrade_refused(&mut self) -> bool {
         if matches!(self.at, At::Upgrade) {
@@ -131,6 +141,7 @@ impl Request {
                             Destination::Unknown => return Outcome::Through(at),
                             Destination::At(to) if connected.as_ref() == Some(&to) => {}
                             Destination::At(to) => return Outcome::Elsewhere(at, to),
+                            Destination::Tunnel => return Outcome::Refused(at, PIPELINED),
                             Destination::None(why) if connected.is_none() => return Outcome::Nowhere(why),
                             Destination::None(why) => return Outcome::Aside(at, why),
                         }
@@ -390,6 +401,8 @@ enum Destination {
     Unknown,
     /// There.
     At(HostPort),
+    /// It is a CONNECT.
+    Tunnel,
     /// It names none.
     None(&'static str),
 }
@@ -404,7 +417,7 @@ fn destination(request: &[u8]) -> Destination {
         return Destination::None("it does not speak HTTP/1");
     }
     if request.get(..method) == Some(b"CONNECT") {
-        return Destination::None("a CONNECT follows plain requests on one connection");
+        return Destination::Tunnel;
     }
     let target = request.get(method + 1..).unwrap_or_default();
     for (scheme, default) in SCHEMES {

@@ -36,7 +36,7 @@ fn feed(framer: &mut Framer, offset: &mut u64, bytes: &[u8], result: &mut Result
     match passed {
         Passed::AsTheyAre | Passed::Changed => {}
         Passed::Elsewhere(to) => result.elsewhere = Some(to),
-        Passed::Nowhere(why) => result.nowhere = Some(why),
+        Passed::Nowhere(why) | Passed::Refused(why) => result.nowhere = Some(why),
     }
     if framer.is_over() {
         result.out.extend(framer.take_held());
