@@ -1,10 +1,6 @@
 //! `diagnose`: which cause explains the refusals of a capture, and from which load on.
 
-use std::{
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-    process::ExitCode,
-};
+use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -21,7 +17,7 @@ use crate::{
 
 use super::{
     Globals, Output, exit_code,
-    output::{Usage, say},
+    output::{Usage, say, write_whole},
     reading,
 };
 
@@ -98,18 +94,6 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     out.flush()?;
     Ok(ExitCode::from(code(&verdict)))
-}
-
-/// Writes a file, all of it or nothing.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut beside = path.as_os_str().to_owned();
-    beside.push(format!(".{}.tmp", std::process::id()));
-    let beside = PathBuf::from(beside);
-    let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-    if written.is_err() {
-        let _ = std::fs::remove_file(&beside);
-    }
-    written
 }
 
 /// The exit code of a verdict.

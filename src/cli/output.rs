@@ -1,7 +1,9 @@
 //! What all subcommands share about writing: standard output that ends quietly when its reader does, colour, errors.
 
 use std::{
+    fs,
     io::{self, BufWriter, IsTerminal as _, Write},
+    path::{Path, PathBuf},
     process::ExitCode,
 };
 
@@ -35,6 +37,18 @@ impl Output {
         self.write_all(&line)?;
         self.flush()
     }
+}
+
+/// Writes a file, all of it or nothing: who reads it meanwhile gets the whole old or the whole new one.
+pub(super) fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{}.tmp", std::process::id()));
+    let beside = PathBuf::from(beside);
+    let written = fs::write(&beside, bytes).and_then(|()| fs::rename(&beside, path));
+    if written.is_err() {
+        let _ = fs::remove_file(&beside);
+    }
+    written
 }
 
 impl Write for Output {

@@ -19,7 +19,7 @@ use super::{
     exit_code,
     fail_on::FailOn,
     junit::Junit,
-    output::{say, unless_closed},
+    output::{say, unless_closed, write_whole},
     recording::{self, Ended, RecordingArgs, StatusLine},
     signals::{Signals, Wish},
 };
@@ -308,13 +308,8 @@ fn write_trust(running: &Running, variable: impl Fn(&str) -> Option<OsString>) -
 fn write_both(dir: &Path, bundle: &[u8], store: &[u8]) -> io::Result<Trust> {
     let trust = Trust { bundle: dir.join("trust-bundle.pem"), truststore: dir.join("truststore.p12") };
     for (path, bytes) in [(&trust.bundle, bundle), (&trust.truststore, store)] {
-        // Another run may be reading the old one: it gets the whole old or the whole new file.
-        let beside = PathBuf::from(format!("{}.{}", path.display(), std::process::id()));
-        let written = std::fs::write(&beside, bytes).and_then(|()| std::fs::rename(&beside, path));
-        if written.is_err() {
-            let _ = std::fs::remove_file(&beside);
-        }
-        written?;
+        // Another run may be reading the old one.
+        write_whole(path, bytes)?;
     }
     Ok(trust)
 }

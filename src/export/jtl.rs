@@ -7,6 +7,7 @@
 use std::{collections::BTreeMap, io::Write, ops::ControlFlow};
 
 use crate::{
+    import::csv::COLUMNS,
     model::rows::{ExchangeRow, Row},
     query::Kind,
 };
@@ -20,26 +21,6 @@ pub(super) const FORMAT: Format = Format {
     write,
 };
 
-const HEADER: [&str; 17] = [
-    "timeStamp",
-    "elapsed",
-    "label",
-    "responseCode",
-    "responseMessage",
-    "threadName",
-    "dataType",
-    "success",
-    "failureMessage",
-    "bytes",
-    "sentBytes",
-    "grpThreads",
-    "allThreads",
-    "URL",
-    "Latency",
-    "IdleTime",
-    "Connect",
-];
-
 /// What JMeter would say where no answer came.
 const NO_ANSWER: &str = "Non HTTP response code: java.net.SocketException";
 
@@ -48,7 +29,7 @@ fn write(job: &mut Job<'_>, out: &mut dyn Write) -> Result<(), Error> {
     let threads = Threads::read(job)?;
     let anchor = job.capture.anchor();
     let mut writer = csv::Writer::from_writer(out);
-    writer.write_record(HEADER).map_err(write_error)?;
+    writer.write_record(COLUMNS).map_err(write_error)?;
     let (mut count, mut frames, mut flags) = (0, 0, 0);
     job.capture.list(Kind::Exchanges, job.query(), &mut |row| {
         let Row::Exchange(row) = row else { return Ok(ControlFlow::Continue(())) };

@@ -2,8 +2,8 @@
 
 use super::{Error, Jtl, Malformed, Row, time};
 
-/// The columns of JMeter 5, for files without a header.
-const DEFAULT: &[&str] = &[
+/// The columns of JMeter 5, in the order in which it writes them by default.
+pub const COLUMNS: &[&str] = &[
     "timeStamp",
     "elapsed",
     "label",
@@ -40,7 +40,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
     }
     let (delimiter, columns) = match header(&first) {
         Some(found) => found,
-        None => match DELIMITERS.iter().find(|delimiter| split(bytes, **delimiter).len() == DEFAULT.len()) {
+        None => match DELIMITERS.iter().find(|delimiter| split(bytes, **delimiter).len() == COLUMNS.len()) {
             Some(delimiter) => (*delimiter, None),
             None => {
                 let found = format!("its first line {:?} names no columns that JMeter knows", shown(&first));
@@ -53,7 +53,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
         .flexible(true)
         .delimiter(delimiter)
         .from_reader(bytes);
-    let names: Vec<String> = columns.unwrap_or_else(|| DEFAULT.iter().map(|name| (*name).to_owned()).collect());
+    let names: Vec<String> = columns.unwrap_or_else(|| COLUMNS.iter().map(|name| (*name).to_owned()).collect());
     let places = Places::of(&names);
     let mut jtl = Jtl { zoned: true, ..Jtl::default() };
     let mut record = ::csv::ByteRecord::new();
@@ -92,7 +92,7 @@ fn push(jtl: &mut Jtl, line: u64, why: String) {
 fn header(first: &str) -> Option<(u8, Option<Vec<String>>)> {
     DELIMITERS.iter().find_map(|delimiter| {
         let names = split(first.as_bytes(), *delimiter);
-        let known = names.iter().filter(|name| DEFAULT.contains(&name.as_str())).count();
+        let known = names.iter().filter(|name| COLUMNS.contains(&name.as_str())).count();
         let needed = names.iter().any(|name| name == "timeStamp") || names.iter().any(|name| name == "elapsed");
         (needed && (known >= 2 || names.len() == 1)).then_some((*delimiter, Some(names)))
     })

@@ -26,6 +26,7 @@ mod trust;
 pub use destination::{ConnectTo, HostPort, Mode};
 pub use listener::{Listening, Proxy};
 pub use options::Options;
+pub use tls::Unverified;
 
 use std::{io, net::SocketAddr, path::PathBuf};
 

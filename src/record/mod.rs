@@ -16,6 +16,7 @@
 //! What must not happen here: traffic waiting for a decoder, a table, or a reader; a loss that is not stored as a fact;
 //! anything derived that cannot be made again from the segments.
 
+mod derived;
 mod flusher;
 mod fold;
 mod index;

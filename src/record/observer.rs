@@ -2,14 +2,7 @@
 //! was held up, what was not recorded. Counted by the indexer, behind the traffic's back, and kept as
 //! `tables/observer.json`, which is derived like the tables and goes with them.
 
-use std::{
-    collections::HashMap,
-    fs::{self, DirBuilder, OpenOptions},
-    io::{self, Write as _},
-    os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _},
-    path::PathBuf,
-    time::Duration,
-};
+use std::{collections::HashMap, io, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -21,7 +14,9 @@ use crate::{
     store::CaptureDir,
 };
 
-use super::summary::Histogram;
+use super::{derived, summary::Histogram};
+
+const FILE: &str = "observer.json";
 
 /// What the observer did to a capture, up to its last sealed segment.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -43,7 +38,7 @@ pub struct Observed {
 impl Observed {
     /// What was noted of a capture; `None` where nothing was, or it cannot be read.
     pub fn read(dir: &CaptureDir) -> Option<Self> {
-        serde_json::from_slice(&fs::read(path(dir)).ok()?).ok()
+        derived::read(dir, FILE)
     }
 
     /// A quantile of the delay added, in nanoseconds; `None` where no chunk was timed.
@@ -69,20 +64,8 @@ impl Observed {
 
     /// Replaces the file, at once.
     pub(super) fn write(&self, dir: &CaptureDir) -> io::Result<()> {
-        DirBuilder::new().recursive(true).mode(0o700).create(dir.tables_dir())?;
-        let path = path(dir);
-        let temporary = path.with_extension("json.tmp");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        let written = file.write_all(&serde_json::to_vec(self)?).and_then(|()| fs::rename(&temporary, path));
-        if written.is_err() {
-            let _ = fs::remove_file(&temporary);
-        }
-        written
+        derived::write(dir, FILE, self)
     }
-}
-
-fn path(dir: &CaptureDir) -> PathBuf {
-    dir.tables_dir().join("observer.json")
 }
 
 /// A write that takes longer waits for its receiver.

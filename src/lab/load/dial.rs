@@ -7,12 +7,8 @@ use std::{
     time::Duration,
 };
 
-use rustls::{
-    ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
-    client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
-    crypto::{self, CryptoProvider, ring},
-};
-use rustls_pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::{ClientConfig, RootCertStore, crypto::ring};
+use rustls_pki_types::ServerName;
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::{TcpSocket, TcpStream},
@@ -20,7 +16,10 @@ use tokio::{
 };
 use tokio_rustls::TlsConnector;
 
-use crate::lab::wire::{Reader, Stream};
+use crate::{
+    lab::wire::{Reader, Stream},
+    proxy::Unverified,
+};
 
 use super::{Error, Target};
 
@@ -51,9 +50,10 @@ impl Dialer {
                 roots.add_parsable_certificates(certificates.iter().cloned());
                 builder.with_root_certificates(roots).with_no_client_auth()
             }
-            None => {
-                builder.dangerous().with_custom_certificate_verifier(Arc::new(Anything(provider))).with_no_client_auth()
-            }
+            None => builder
+                .dangerous()
+                .with_custom_certificate_verifier(Arc::new(Unverified(provider)))
+                .with_no_client_auth(),
         };
         config.alpn_protocols = vec![b"http/1.1".to_vec()];
         let host = if target.host.contains(':') { format!("[{}]", target.host) } else { target.host.clone() };
@@ -116,45 +116,6 @@ async fn tunnel(tcp: &mut TcpStream) -> io::Result<u16> {
     }
     let status = head.split(|b| *b == b' ').nth(1).and_then(|status| std::str::from_utf8(status).ok()?.parse().ok());
     status.ok_or_else(|| io::Error::other("the answer to CONNECT has no status"))
-}
-
-/// Accepts every certificate, as JMeter does.
-#[derive(Debug)]
-struct Anything(Arc<CryptoProvider>);
-
-impl ServerCertVerifier for Anything {
-    fn verify_server_cert(
-        &self,
-        _: &CertificateDer<'_>,
-        _: &[CertificateDer<'_>],
-        _: &ServerName<'_>,
-        _: &[u8],
-        _: UnixTime,
-    ) -> Result<ServerCertVerified, rustls::Error> {
-        Ok(ServerCertVerified::assertion())
-    }
-
-    fn verify_tls12_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        crypto::verify_tls12_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn verify_tls13_signature(
-        &self,
-        message: &[u8],
-        certificate: &CertificateDer<'_>,
-        signed: &DigitallySignedStruct,
-    ) -> Result<HandshakeSignatureValid, rustls::Error> {
-        crypto::verify_tls13_signature(message, certificate, signed, &self.0.signature_verification_algorithms)
-    }
-
-    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
-        self.0.signature_verification_algorithms.supported_schemes()
-    }
 }
 
 #[cfg(test)]

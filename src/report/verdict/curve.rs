@@ -48,28 +48,34 @@ fn bar(curve: &[CurvePoint], column: usize, wide: usize) -> char {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use std::ops::Range;
 
     use super::*;
     use crate::model::finding::Direction;
 
-    #[test]
-    fn the_mark_stands_under_the_first_refused_bin() {
+    /// Refused from 84 on, of ten requests at each dose.
+    pub(in crate::report::verdict) fn step_at_84(doses: Range<u64>) -> Threshold {
         let point = |dose: u64| {
             let refused = if dose >= 84 { 10 } else { 0 };
-            CurvePoint { from: dose as f64, to: dose as f64, total: 10, refused, low: 0.0, high: 1.0 }
+            CurvePoint { from: dose as f64, to: dose as f64, total: 10, refused, low: 0.1, high: 0.9 }
         };
-        let threshold = Threshold {
+        Threshold {
             value: 84.0,
             low: 83.0,
             high: 86.0,
             direction: Direction::Above,
             counting: None,
             soft: None,
-            curve: (80..90).map(point).collect(),
-        };
-        let [line, mark] = lines("inflight", &threshold).unwrap();
+            curve: doses.map(point).collect(),
+        }
+    }
+
+    #[test]
+    fn the_mark_stands_under_the_first_refused_bin() {
+        let [line, mark] = lines("inflight", &step_at_84(80..90)).unwrap();
         assert_eq!(line, "80 ▁▁▁▁██████ 89");
         assert_eq!(mark, "       ^ 84 (83 to 86)");
     }

@@ -139,24 +139,11 @@ pub(super) fn curve(hypothesis: &str, threshold: &Threshold) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::finding::{CurvePoint, Direction};
+    use crate::report::verdict::curve::tests::step_at_84;
 
     #[test]
     fn a_curve_is_drawn_in_the_pages_colours() {
-        let point = |dose: u64| {
-            let refused = if dose >= 84 { 9 } else { 0 };
-            CurvePoint { from: dose as f64, to: dose as f64, total: 10, refused, low: 0.1, high: 0.9 }
-        };
-        let threshold = Threshold {
-            value: 84.0,
-            low: 83.0,
-            high: 86.0,
-            direction: Direction::Above,
-            counting: None,
-            soft: None,
-            curve: (70..100).map(point).collect(),
-        };
-        let svg = curve("inflight", &threshold);
+        let svg = curve("inflight", &step_at_84(70..100));
         assert!(svg.starts_with("<svg role=\"img\" aria-label=\"refusal rate by requests in flight"), "{svg}");
         assert!(svg.contains("var(--refused)") && svg.contains("var(--mark-soft)"));
         assert!(!svg.contains("\"#0102"), "a colour was not replaced");
