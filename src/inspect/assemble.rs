@@ -188,7 +188,8 @@ impl Fold<'_, '_> {
                     collector = if is_text(value) { Collector::On(Vec::new()) } else { Collector::Off };
                 }
                 13 if bears.token.is_none() && name.eq_ignore_ascii_case(b"authorization") => {
-                    bears.token = self.shared.redactor.credentials(value);
+                    let credentials = self.shared.redactor.credentials(value);
+                    bears.token = credentials.filter(|_| !(is_basic(value) && exchange.is_at_token_endpoint()));
                 }
                 _ => {
                     let names = &self.shared.options.identity_headers;
@@ -420,6 +421,11 @@ pub(super) fn key_of(redactor: &mut Redactor, found: Option<Found<'_>>) -> Optio
     let (name, value) = found?;
     let digest = redactor.digest(&[name.as_bytes(), b"\0", &value].concat());
     Some((digest, redactor.digest(name.as_bytes()).fingerprint()))
+}
+
+/// Whether credentials are of the scheme `Basic`.
+fn is_basic(authorization: &[u8]) -> bool {
+    authorization.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
 }
 
 /// Whether a body of that type can hold text that rules read.

@@ -51,6 +51,9 @@ struct Pending {
     frame: Frame,
     payload: Kept,
     message: Option<Kept>,
+    /// The opcode of the message that it ends.
+    #[serde(default)]
+    message_opcode: u8,
     first: Position,
 }
 
@@ -130,7 +133,7 @@ impl Fold<'_, '_> {
     pub(super) fn web_socket(&mut self, event: WebSocketEvent<'_>) {
         match event {
             WebSocketEvent::Frame(frame) => self.frame(&frame),
-            WebSocketEvent::Message { from, payload, .. } => {
+            WebSocketEvent::Message { from, opcode, payload, .. } => {
                 if payload.whole && self.shared.places.in_messages(from) {
                     self.look_for_key(from, payload.bytes);
                 }
@@ -147,6 +150,7 @@ impl Fold<'_, '_> {
                 };
                 if let Some(last) = lane.frames.back_mut() {
                     last.message = Some(kept);
+                    last.message_opcode = opcode;
                 }
             }
         }
@@ -228,7 +232,7 @@ impl Fold<'_, '_> {
         let Some(socket) = &mut self.parts.socket else { return };
         let lane = socket.lanes.of_mut(event.from);
         let payload = lane.keep(event.payload, cap);
-        lane.frames.push_back(Pending { frame, payload, message: None, first });
+        lane.frames.push_back(Pending { frame, payload, message: None, message_opcode: 0, first });
     }
 
     /// The 101 was written: the client can know.
@@ -273,7 +277,7 @@ impl Fold<'_, '_> {
             let payload = lane.collected(&pending.payload);
             shared.observe(*at, connection, session, What::Frame(&open.exchange, frame, payload), *out);
             if let Some(message) = &pending.message {
-                let what = What::Message(&open.exchange, frame, lane.collected(message));
+                let what = What::Message(&open.exchange, frame, pending.message_opcode, lane.collected(message));
                 shared.observe(*at, connection, session, what, *out);
             }
             let text = payload

@@ -56,6 +56,10 @@ pub enum AnomalyKind {
     NotUtf8,
     /// A message that does not inflate (RFC 7692).
     Deflate,
+    /// A message larger than is handed out.
+    MessageTooLarge,
+    /// A message that inflates to more than is handed out, or with those before it to more than is inflated at all.
+    InflatesTooLarge,
     /// A frame length with its highest bit set (then decoding turns opaque), or in more bytes than it needs (RFC 6455,
     /// 5.2).
     FrameLength,
@@ -89,6 +93,8 @@ impl AnomalyKind {
             Self::Fragmentation => "fragmentation",
             Self::NotUtf8 => "not-utf8",
             Self::Deflate => "deflate",
+            Self::MessageTooLarge => "message-too-large",
+            Self::InflatesTooLarge => "inflates-too-large",
             Self::FrameLength => "frame-length",
             Self::CloseFrame => "close-frame",
             Self::Gap => "gap",

@@ -65,6 +65,15 @@ impl Exchange {
         matches!(self.scheme, Scheme::Ws | Scheme::Wss)
     }
 
+    /// Whether it speaks to an OAuth server's endpoints for tokens (`/oauth/token`, `/connect/token`, `…/token/introspect`):
+    /// `Basic` credentials there are those of an application, which all its users share (RFC 6749, 2.3.1).
+    pub fn is_at_token_endpoint(&self) -> bool {
+        let path = self.path();
+        let path = path.strip_suffix(b"/").unwrap_or(path);
+        self.request.method() == b"POST"
+            && [&b"token"[..], b"introspect", b"revoke"].iter().any(|ending| path.ends_with(ending))
+    }
+
     /// The target's path without query, as written; an absolute target's path is what follows its authority.
     pub fn path(&self) -> &[u8] {
         let target = origin_form(self.request.target());

@@ -38,8 +38,9 @@ pub enum What<'a> {
     Open(&'a Exchange),
     /// A frame is complete. Its payload is unmasked, not inflated.
     Frame(&'a Exchange, &'a Frame, Collected<'a>),
-    /// A message is complete: its last frame, and its whole payload, inflated.
-    Message(&'a Exchange, &'a Frame, Collected<'a>),
+    /// A message is complete: its last frame, its opcode (text or binary, which is that of its first frame), and its whole
+    /// payload, inflated.
+    Message(&'a Exchange, &'a Frame, u8, Collected<'a>),
     /// An exchange is over; its row is final. A WebSocket's comes when its connection ends.
     Exchange(&'a Exchange, Collected<'a>),
     /// A session is over; its row is final. The observation's `session` is it.

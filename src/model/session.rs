@@ -22,7 +22,7 @@ impl fmt::Display for Fingerprint {
 pub struct Borne {
     /// The client's address.
     pub client: Option<IpAddr>,
-    /// The token in `Authorization`.
+    /// The token in `Authorization`; none where those are the credentials of an application, at a token endpoint.
     pub token: Option<Fingerprint>,
     /// The value of a key that the profile names.
     pub key: Option<Fingerprint>,

@@ -41,6 +41,7 @@ pub const HYPOTHESES: &[&str] = &[
     "schema-violation",
     "wrong-date-type",
     "charset-loss",
+    "message-too-large",
     // Template leaks.
     "unresolved-variable",
     "empty-identifier",

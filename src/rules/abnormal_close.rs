@@ -1,7 +1,8 @@
 //! `abnormal-close`: a socket was closed with a code that says that something was wrong.
 //!
 //! Source: RFC 6455, 7.4.1: 1000 (done), 1001 (going away) and 1005 (no code) are how sockets end; everything else names
-//! trouble, or is the application's own, whose meaning a profile may know. A connection that ends without a Close frame
+//! trouble, or is the application's own (3000 to 4999), whose meaning a profile may know: where none does, a client's is a
+//! hint, since it closed as it was told to. A connection that ends without a Close frame
 //! is how JMeter's threads end (measured) and is not flagged unless `without_close` is set.
 
 use std::sync::Arc;
@@ -9,6 +10,7 @@ use std::sync::Arc;
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
     observation::{Heard, Observation, What},
+    side::Side,
     trace::Closer,
     websocket::opcode,
 };
@@ -67,9 +69,10 @@ impl Rule for AbnormalClose {
                     Some(known) => format!(": {}", known.meaning),
                     None => registered(code).map(|meaning| format!(": {meaning}")).unwrap_or_default(),
                 };
+                let own = known.is_none() && frame.from == Side::Client && (3000..5000).contains(&code);
                 raise(Flag {
                     rule: INFO.id,
-                    severity: INFO.severity,
+                    severity: if own { Severity::Hint } else { INFO.severity },
                     subject: Subject::Exchange(exchange.id),
                     session,
                     message: format!(

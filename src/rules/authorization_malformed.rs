@@ -37,7 +37,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     build: |_: &Options| Box::new(AuthorizationMalformed),
 };
 
-/// Shorter tokens are none: 48 bits guarded nothing even in the days of session cookies.
+/// Shorter tokens are hardly any: 48 bits guarded nothing even in the days of session cookies. A test bench may have some.
 const SHORTEST: usize = 8;
 /// What templates, extractors and languages leave where a token should be.
 const PLACEHOLDERS: &[&str] = &[
@@ -171,7 +171,7 @@ fn bearer(token: &[u8]) -> Option<(Severity, String)> {
         return Some((Severity::Error, format!("the Bearer token of {length} bytes holds {odd}, which none may")));
     }
     if length < SHORTEST {
-        return Some((Severity::Warning, format!("the Bearer token has only {}", words::bytes(length as u64))));
+        return Some((Severity::Hint, format!("the Bearer token has only {}", words::bytes(length as u64))));
     }
     let parts = token.split(|b| *b == b'.');
     if token.starts_with(b"eyJ") && token.contains(&b'.') && parts.clone().count() < 3 {
@@ -246,7 +246,7 @@ mod tests {
             ("Bearer {{token}}", Some(Error)),
             ("Bearer \"abcdefghijkl\"", Some(Error)),
             ("Bearer abcdef ghijkl", Some(Error)),
-            ("Bearer abc", Some(Warning)),
+            ("Bearer abc", Some(Hint)),
             ("Bearer eyJhbGciOiJIUzI1NiJ9.eyJzdWIi", Some(Warning)),
             ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2lnbmF0dXJl", Some(Warning)),
             ("abcdefghijkl", Some(Hint)),

@@ -18,6 +18,7 @@ use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
     observation::{Collected, Heard, Observation, What},
     side::Side,
+    websocket::opcode,
 };
 
 use super::{
@@ -57,7 +58,7 @@ impl Rule for CharsetLoss {
                     raise(fault.flag(&INFO, observation, exchange));
                 }
             }
-            What::Message(exchange, frame, Collected::Whole(text))
+            What::Message(exchange, frame, opcode::TEXT, Collected::Whole(text))
                 if frame.from == Side::Client && !text.is_ascii() && std::str::from_utf8(text).is_ok() =>
             {
                 if let Some(loss) = in_utf8(text) {

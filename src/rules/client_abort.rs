@@ -5,13 +5,14 @@
 //! client's FIN or RST came first, and the server's answer is missing.
 //!
 //! A client that ends its sending behind a whole request and then takes the answer has not aborted anything. What the
-//! server or the proxy ended first is not the client's.
+//! server or the proxy ended first is not the client's. Nor is the end of a stream of events, which has no other; and who
+//! leaves within an answer may have read enough of it, so that this is a hint.
 
 use crate::model::{
     ExchangeId, SessionId, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
-    http::Framing,
+    http::{Framing, Head},
     observation::{Heard, Observation, What},
     side::Side,
     trace::{ByteRange, Closer},
@@ -110,9 +111,19 @@ fn cut(exchange: &Exchange) -> Option<How> {
         }
         (None, true) => Some(How::Unanswered),
         (Some(_), _) if exchange.status() == Some(101) => None,
-        (Some(_), true) if !exchange.response_body.complete => Some(How::Answer(exchange.response_body.bytes)),
+        (Some(head), true) if !exchange.response_body.complete && !is_endless(head) => {
+            Some(How::Answer(exchange.response_body.bytes))
+        }
         (Some(_), _) => None,
     }
+}
+
+/// Whether an answer goes on until the client has enough (`EventSource`, cameras).
+fn is_endless(head: &Head) -> bool {
+    let media = head.header("content-type").unwrap_or_default();
+    [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
+        .iter()
+        .any(|endless| media.get(..endless.len()).is_some_and(|start| start.eq_ignore_ascii_case(endless)))
 }
 
 fn flag(cut: &Cut, ended: Timestamp, at: Timestamp) -> Flag {
@@ -131,7 +142,7 @@ fn flag(cut: &Cut, ended: Timestamp, at: Timestamp) -> Flag {
         How::Answer(bytes) => {
             let n = words::bytes(bytes);
             (
-                Severity::Warning,
+                Severity::Hint,
                 format!("the client ended the connection {waited} after its request, within the answer (after {n})"),
             )
         }

@@ -1,10 +1,12 @@
 //! `content-type-missing`: a request has a body and does not say what it is.
 //!
 //! Source: RFC 9110, 8.3: a sender that generates content SHOULD say its type. Many an API answers 400 or 415 without.
+//! What is put somewhere as it is, and is no JSON, need not (`curl -T`; uploads to URLs that were signed without a type):
+//! that is a hint.
 
 use crate::model::{
     flag::{Evidence, Flag, Severity, Subject},
-    observation::{Heard, Observation, What},
+    observation::{Collected, Heard, Observation, What},
 };
 
 use super::{Group, Known, Needs, Options, Rule, RuleInfo, words};
@@ -32,7 +34,7 @@ impl Rule for ContentTypeMissing {
     }
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
-        let What::Request(exchange, _) = observation.what else { return };
+        let What::Request(exchange, body) = observation.what else { return };
         let mut types = exchange.request.all("content-type");
         let size = exchange.request_body.bytes;
         if size == 0 || types.any(|value| !value.trim_ascii().is_empty()) {
@@ -41,9 +43,10 @@ impl Rule for ContentTypeMissing {
         let how = if exchange.request.header("content-type").is_some() { "an empty" } else { "no" };
         let (method, path) = (words::method(exchange), words::path(exchange));
         let at = exchange.request_last_byte.unwrap_or(observation.at);
+        let upload = exchange.request.method() == b"PUT" && body == Collected::Not;
         raise(Flag {
             rule: INFO.id,
-            severity: INFO.severity,
+            severity: if upload { Severity::Hint } else { INFO.severity },
             subject: Subject::Exchange(exchange.id),
             session: observation.session.map(|session| session.id),
             message: format!("{method} {path} has a body of {size} bytes and {how} Content-Type"),

@@ -172,12 +172,18 @@ impl EmptyIdentifier {
     }
 }
 
-/// The first empty segment in the midst of a path. `//` at its beginning comes from joining URLs.
+/// The first empty segment in the midst of a path. `//` at its beginning comes from joining URLs, and that of
+/// `/proxy/https://…` is a URL's.
 fn gap(path: &[u8], segments: &[&[u8]]) -> Option<usize> {
     memmem::find(path, b"//")?;
     let last = segments.len().saturating_sub(1);
     let first = segments.iter().position(|segment| !segment.is_empty())?;
-    (first..last).find(|at| segments.get(*at).is_some_and(|segment| segment.is_empty()))
+    let before = |at: usize| at.checked_sub(1).and_then(|at| segments.get(at));
+    let is_gap = |at: &usize| {
+        segments.get(*at).is_some_and(|segment| segment.is_empty())
+            && !before(*at).is_some_and(|before| before.ends_with(b":"))
+    };
+    (first..last).find(is_gap)
 }
 
 /// `id=`, `sessionId=`, `user_id=`.

@@ -49,10 +49,11 @@ impl Rule for ErrorFrame {
     }
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
-        let (Some(profile), What::Message(exchange, frame, payload)) = (&self.profile, observation.what) else {
+        let (Some(profile), What::Message(exchange, frame, opcode::TEXT, payload)) = (&self.profile, observation.what)
+        else {
             return;
         };
-        if frame.from != Side::Server || !matches!(frame.opcode, opcode::TEXT | opcode::CONTINUATION) {
+        if frame.from != Side::Server {
             return;
         }
         let Some(text) = payload.whole().and_then(|text| std::str::from_utf8(text).ok()) else { return };

@@ -7,7 +7,6 @@ use std::collections::VecDeque;
 
 use crate::model::{
     ExchangeId, Timestamp,
-    exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     observation::{Heard, Observation, What},
 };
@@ -51,7 +50,7 @@ impl Rule for InvalidGrantStampede {
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
-            What::Request(exchange, body) if exchange.request.method() == b"POST" && names_tokens(exchange) => {
+            What::Request(exchange, body) if exchange.is_at_token_endpoint() => {
                 let Some(token) = body.whole().and_then(refresh_token) else { return };
                 if self.uses.len() == USES {
                     self.uses.pop_front();
@@ -60,7 +59,7 @@ impl Rule for InvalidGrantStampede {
                 let first_byte = exchange.request_first_byte;
                 self.uses.push_back(Use { exchange: exchange.id, token, first_byte, end: None });
             }
-            What::Exchange(exchange, body) if exchange.request.method() == b"POST" && names_tokens(exchange) => {
+            What::Exchange(exchange, body) if exchange.is_at_token_endpoint() => {
                 let Some(place) = self.uses.iter().rposition(|used| used.exchange == exchange.id) else { return };
                 let end = exchange.response_first_byte.unwrap_or(observation.at);
                 let Some(own) = self.uses.get_mut(place) else { return };
@@ -99,12 +98,6 @@ impl Rule for InvalidGrantStampede {
             _ => {}
         }
     }
-}
-
-/// Whether the path is one at which tokens are made: `/oauth/token`, `/connect/token`.
-fn names_tokens(exchange: &Exchange) -> bool {
-    let path = exchange.path();
-    path.strip_suffix(b"/").unwrap_or(path).ends_with(b"token")
 }
 
 /// The refresh token in a form or in JSON.

@@ -525,7 +525,7 @@ impl Rule for Order {
             }
             (What::Exchange(exchange, _), Some(session)) => self.done(exchange, session, raise),
             (What::Frame(exchange, frame, _), _) if !self.kinds.is_empty() => self.frame(exchange, frame, raise),
-            (What::Message(exchange, frame, payload), session) if frame.opcode <= opcode::TEXT => {
+            (What::Message(exchange, frame, opcode::TEXT, payload), session) => {
                 self.message(exchange, frame, payload, session, raise);
             }
             (What::SessionEnded(session), _) => {

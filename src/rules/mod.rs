@@ -27,6 +27,7 @@ mod identifier_shape;
 mod invalid_grant_stampede;
 mod malformed_head;
 mod malformed_json;
+mod message_too_large;
 mod metadata_after_close;
 mod metadata_after_failed_open;
 mod metadata_before_open;
@@ -242,6 +243,7 @@ pub const RULES: &[&RuleInfo] = &[
     &schema_violation::INFO,
     &wrong_date_type::INFO,
     &charset_loss::INFO,
+    &message_too_large::INFO,
     // What a template left behind.
     &unresolved_variable::INFO,
     &empty_identifier::INFO,

@@ -5,8 +5,10 @@
 //! (`relaxedPathChars`). What would be evidence: the same target, encoded, passes.
 //!
 //! - error: a space, a control character, `%` that is not followed by two hexadecimal digits;
-//! - warning: other characters that must be encoded; a path that was encoded twice (`%2520`);
-//! - hint: a query that was encoded twice, unless it holds a URL, where that may be meant.
+//! - warning: other characters that must be encoded;
+//! - hint: those that the URL Standard of browsers (and Node's `fetch`) leaves as they are: `|` and `^`, in queries
+//!   `{`, `}`, `` ` `` and `\` as well; what was encoded twice (`%2520`), unless it is a query that holds a URL. A name may
+//!   hold a percent sign, and some APIs take whole paths as one segment.
 //!
 //! The braces of `${x}` and `{{x}}` are `unresolved-variable`'s.
 
@@ -87,9 +89,14 @@ fn odd(target: &[u8], at: usize, byte: u8, in_query: bool, is_template: bool) ->
         // Lists in queries (`filter[]=`) and IPv6 addresses; servers take them.
         b'[' | b']' => None,
         b'#' => Some((Severity::Warning, "the target holds a fragment (#), which is never sent".to_owned())),
-        b'\\' => Some((Severity::Warning, format!("the {place} holds a backslash"))),
+        b'|' | b'^' => Some((Severity::Hint, as_browsers_send(place, byte))),
+        b'{' | b'}' | b'`' | b'\\' if in_query => Some((Severity::Hint, as_browsers_send(place, byte))),
         _ => Some((Severity::Warning, format!("the {place} holds {:?}, which must be encoded", char::from(byte)))),
     }
+}
+
+fn as_browsers_send(place: &str, byte: u8) -> String {
+    format!("the {place} holds {:?} as it is, which browsers do and strict servers refuse", char::from(byte))
 }
 
 fn escape(target: &[u8], at: usize, in_query: bool) -> Option<(Severity, String)> {
@@ -101,12 +108,11 @@ fn escape(target: &[u8], at: usize, in_query: bool) -> Option<(Severity, String)
     if target.get(at + 1..at + 3) != Some(b"25") || !is_hex(at + 3) || !is_hex(at + 4) {
         return None;
     }
-    let what = format!("the {place} was encoded twice: %25 stands where % should");
-    if !in_query {
-        return Some((Severity::Warning, what));
+    let url = || memmem::find(target, b"%3A%2F%2F").or_else(|| memmem::find(target, b"%3a%2f%2f"));
+    if in_query && url().is_some() {
+        return None;
     }
-    let url = memmem::find(target, b"%3A%2F%2F").or_else(|| memmem::find(target, b"%3a%2f%2f"));
-    url.is_none().then_some((Severity::Hint, what))
+    Some((Severity::Hint, format!("the {place} may have been encoded twice: %25 stands where % should")))
 }
 
 /// What may stand in a target as it is (RFC 3986: unreserved, sub-delims, `:`, `@`, `/`, `?`).
@@ -141,12 +147,15 @@ mod tests {
             ("https://[::1]:443/a", None),
             ("/a b", Some((Error, 2))),
             ("/a|b c", Some((Error, 4))),
+            ("/a|b^c", Some((Hint, 2))),
+            ("/a?b={\"c\":1}", Some((Warning, 6))),
+            ("/a?b={%22c%22:1|2}`\\", Some((Hint, 5))),
             ("/a%2", Some((Error, 2))),
             ("/a%zz", Some((Error, 2))),
             ("/caf\u{e9}", Some((Warning, 4))),
             ("/a\\b", Some((Warning, 2))),
             ("/a#b", Some((Warning, 2))),
-            ("/a%2520b", Some((Warning, 2))),
+            ("/a%2520b", Some((Hint, 2))),
             ("/a?b=%2520", Some((Hint, 5))),
             ("/a?to=https%3A%2F%2Fx%2F%3Fq%3Da%2520b", None),
             ("/100%25", None),

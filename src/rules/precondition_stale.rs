@@ -10,7 +10,7 @@ use crate::model::{
 
 use super::{
     Group, Known, Needs, Options, Rule, RuleInfo,
-    etags::{Etags, strong},
+    etags::{Etags, Version, strong},
     words,
 };
 
@@ -44,18 +44,21 @@ impl Rule for PreconditionStale {
             What::Request(exchange, _) => {
                 let Some(condition) = exchange.request.header("if-match") else { return };
                 let Some(last) = self.etags.before(exchange) else { return };
-                let mut named = condition.split(|b| *b == b',').map(strong);
-                if named.any(|etag| etag == b"*" || *etag == *last.etag) {
+                let names = |told: &Version| condition.split(|b| *b == b',').any(|etag| *strong(etag) == *told.etag);
+                if condition.trim_ascii() == b"*" || names(last) {
                     return;
                 }
+                // To whom the other version was told, another resource may have been shown.
+                let guess = self.etags.told_to_sender_of(exchange).is_some_and(names);
+                let doubt = if guess { ", to another user, whose resource it may be" } else { "" };
                 let subject = Subject::Exchange(exchange.id);
                 raise(Flag {
                     rule: INFO.id,
-                    severity: INFO.severity,
+                    severity: if guess { Severity::Hint } else { INFO.severity },
                     subject,
                     session: observation.session.map(|session| session.id),
                     message: format!(
-                        "{} {} has If-Match: {}, but {} told the version {} {} before",
+                        "{} {} has If-Match: {}, but {} told the version {} {} before{doubt}",
                         words::method(exchange),
                         words::path(exchange),
                         words::printable(condition, 60),

@@ -195,7 +195,7 @@ fn decompression_bombs_are_said_to_be_too_large() {
 }
 
 #[test]
-fn a_bomb_in_a_message_is_a_frame_like_any_other() {
+fn a_bomb_in_a_message_is_said_to_be_too_large() {
     // Raw DEFLATE, as permessage-deflate has it.
     let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
     let zeros = vec![b'0'; 1 << 20];
@@ -218,8 +218,25 @@ fn a_bomb_in_a_message_is_a_frame_like_any_other() {
         payload.chunks(64 << 10).for_each(|part| stream.say(Side::Server, part));
     }
     stream.say(Side::Server, &[0x81, 2, b'o', b'k']);
+    // From the client, in two frames, as it is.
+    for opcode in [0x01, 0x80] {
+        stream.say(Side::Client, &[opcode, 0xff]);
+        stream.say(Side::Client, &(600_u64 << 10).to_be_bytes());
+        stream.say(Side::Client, &[0; 4]);
+        stream.say(Side::Client, &zeros[..600 << 10]);
+    }
     let outcome = stream.finish();
+    let found = flags(&outcome, "message-too-large");
+    let bomb = format!(
+        "hint: a message of the server's on x1: its {} bytes, which inflate to more than is looked at, are too large to be judged",
+        payload.len() + 10
+    );
+    let large = format!(
+        "hint: a message of the client's on x1: its {} bytes are too large to be judged",
+        2 * (14 + (600 << 10))
+    );
+    assert_eq!(found, [bomb.clone(), bomb, large]);
     let frames: Vec<u64> =
         outcome.rows.iter().filter_map(|row| if let Row::Frame(row) = row { Some(row.bytes) } else { None }).collect();
-    assert_eq!(frames, [payload.len() as u64, payload.len() as u64, 2]);
+    assert_eq!(frames, [payload.len() as u64, payload.len() as u64, 2, 600 << 10, 600 << 10]);
 }

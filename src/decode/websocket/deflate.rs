@@ -168,6 +168,11 @@ impl Inflation {
         self.state == State::Good
     }
 
+    /// Whether the credit was spent, so that nothing more is inflated.
+    pub(super) fn is_spent(&self) -> bool {
+        self.credit.is_none()
+    }
+
     /// Bytes that the message was inflated to, kept or not.
     pub(super) fn produced(&self) -> u64 {
         self.produced

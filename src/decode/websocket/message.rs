@@ -150,12 +150,18 @@ impl Assembly {
         let whole = outcome == Outcome::Done && !open.holed && self.kept.len() as u64 == bytes;
         let payload = Payload { bytes: &self.kept, whole };
         out(Event::WebSocket(WebSocketEvent::Message { from, opcode: open.opcode, payload, at }));
+        // Its inflating may have been given up for that, which is no fault of the bytes.
+        let spent = outcome == Outcome::Failed && self.inflation.as_ref().is_some_and(Inflation::is_spent);
+        let too_large = (spent || bytes > options.message_bytes as u64).then_some(match open.compressed {
+            true => AnomalyKind::InflatesTooLarge,
+            false => AnomalyKind::MessageTooLarge,
+        });
         let trouble = match outcome {
-            Outcome::Failed => Some(AnomalyKind::Deflate),
+            Outcome::Failed if too_large.is_none() => Some(AnomalyKind::Deflate),
             _ if open.opcode == opcode::TEXT && !is_text(&self.kept, whole) => Some(AnomalyKind::NotUtf8),
             _ => None,
         };
-        if let Some(kind) = trouble {
+        for kind in too_large.into_iter().chain(trouble) {
             let range = ByteRange { from, start: open.start, end };
             out(Event::Anomaly(Anomaly { kind, range, at, opaque: false }));
         }

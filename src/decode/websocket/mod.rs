@@ -328,6 +328,9 @@ impl Direction {
         match frame.role {
             Role::Alone => {
                 out(Event::WebSocket(WebSocketEvent::Message { from, opcode: header.opcode, payload, at }));
+                if header.length > options.message_bytes as u64 {
+                    self.report(AnomalyKind::MessageTooLarge, frame.start, end, at, false, out);
+                }
                 if header.opcode == opcode::TEXT && !is_text(bytes, payload.whole) {
                     self.report(AnomalyKind::NotUtf8, frame.start, end, at, false, out);
                 }

@@ -51,4 +51,12 @@ pub(super) const ALL: &[Hypothesis] = &[
         advice: "Write files and bodies as UTF-8; set the content encoding of the sampler.",
         refuted_by: "Refusals of bodies without lost characters.",
     },
+    Hypothesis {
+        id: "message-too-large",
+        kind: Kind::Flag,
+        unit: None,
+        means: "A socket's message is too large to be looked at, as it was sent or once it is inflated.",
+        advice: "Send it in smaller messages; see what the API takes.",
+        refuted_by: "Refusals on sockets without such messages.",
+    },
 ];

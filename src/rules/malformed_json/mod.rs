@@ -4,7 +4,8 @@
 //! as `"\d+"`), a string body is sent in the default charset (`é` as one byte), an unresolved `${x}` goes out literally.
 //!
 //! An empty body declared as JSON is how the Node SDK (axios) sends a POST that has none (measured), and how an empty
-//! variable goes out: it is flagged only where the same route was asked with a body before.
+//! variable goes out: it is a hint, and only where the same route was asked with a body before. Documents of a line each
+//! are what some APIs take under that type (Elasticsearch's `_bulk`): a hint, too.
 
 mod scan;
 
@@ -96,7 +97,7 @@ impl MalformedJson {
             } else if exchange.request_body.complete && self.with_body.get(route).is_some() {
                 // A body that was announced and cut off is another story.
                 let what = "the body is empty, but declared as JSON, and others to this route have one".to_owned();
-                return Some((Severity::Warning, what, exchange.request.range));
+                return Some((Severity::Hint, what, exchange.request.range));
             }
         }
         content(exchange, body, declared)
@@ -130,7 +131,7 @@ fn content(exchange: &Exchange, body: Collected<'_>, declared: Option<bool>) -> 
             let fault = scan::check(text).err()?;
             let found = words::found(text, fault.offset);
             let what = format!("the JSON body is malformed: {fault}{found}");
-            Some((severity(fault.kind), what, place(exchange, range, fault.offset)))
+            Some((severity(fault.kind, text), what, place(exchange, range, fault.offset)))
         }
     }
 }
@@ -163,15 +164,25 @@ fn coded(exchange: &Exchange, body: Collected<'_>, declared: Option<bool>) -> Op
     }
     let fault = scan::check(&text).err()?;
     let found = words::found(&text, fault.offset);
-    Some((severity(fault.kind), format!("the JSON body is malformed, once its coding is taken off: {fault}{found}")))
+    Some((
+        severity(fault.kind, &text),
+        format!("the JSON body is malformed, once its coding is taken off: {fault}{found}"),
+    ))
 }
 
-fn severity(kind: Kind) -> Severity {
+fn severity(kind: Kind, text: &[u8]) -> Severity {
     match kind {
+        Kind::Merged if is_line_by_line(text) => Severity::Hint,
         Kind::DuplicateKey | Kind::Empty => Severity::Warning,
         Kind::TooDeep => Severity::Hint,
         _ => Severity::Error,
     }
+}
+
+/// Whether each line is a sound document, and there are several.
+fn is_line_by_line(text: &[u8]) -> bool {
+    let mut lines = text.trim_ascii().split(|b| *b == b'\n');
+    lines.clone().nth(1).is_some() && lines.all(is_sound)
 }
 
 /// The fault's byte among the client's, where the body stands there as it is; else the whole body.
@@ -187,7 +198,9 @@ fn place(exchange: &Exchange, range: ByteRange, offset: usize) -> ByteRange {
 fn declared_as_json(exchange: &Exchange) -> Option<bool> {
     let value = exchange.request.header("content-type").filter(|value| !value.is_empty())?;
     let media = value.split(|b| *b == b';').next().unwrap_or_default().trim_ascii().to_ascii_lowercase();
-    Some(media == b"application/json" || media == b"text/json" || media.ends_with(b"+json"))
+    // Spring's stream of documents is named as if it were one.
+    let is_one = media.ends_with(b"+json") && media != b"application/stream+json";
+    Some(media == b"application/json" || media == b"text/json" || is_one)
 }
 
 fn expects_body(exchange: &Exchange) -> bool {

@@ -79,9 +79,7 @@ impl Rule for UnresolvedVariable {
                     raise(Fault { severity: in_body(&leak), what, place }.flag(&INFO, observation, exchange));
                 }
             }
-            What::Message(exchange, frame, payload)
-                if frame.from == Side::Client && matches!(frame.opcode, opcode::TEXT | opcode::CONTINUATION) =>
-            {
+            What::Message(exchange, frame, opcode::TEXT, payload) if frame.from == Side::Client => {
                 if let Some(text) = payload.whole() {
                     self.message(exchange, frame, text, observation, raise);
                 }

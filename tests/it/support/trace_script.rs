@@ -11,6 +11,7 @@
 //! c1 9..9.5ms written <                  # all that the server sent so far: begun, returned
 //! c1 10ms text > hello                   # a frame; also: frame > 8 "\x03\xe8"
 //! c1 10ms > "raw \r\n bytes"             # or <
+//! c1 10ms fill > 1000000                 # so many bytes of no meaning
 //! c1 11ms end > fin
 //! c1 12ms closed client fin
 //! c1 10ms gap > 100
@@ -114,6 +115,7 @@ impl TraceScript {
             ["frame", side, opcode, _] => self.frame(c, direction(side)?, to, opcode.parse().ok()?, &words[5]),
             ["frame", side, opcode] => self.frame(c, direction(side)?, to, opcode.parse().ok()?, b""),
             [side @ (">" | "<"), _] => self.data(c, direction(side)?, to, words[3].clone()),
+            ["fill", side, length] => self.data(c, direction(side)?, to, vec![b'x'; length.parse().ok()?]),
             ["gap", side, length] => {
                 let range = self.advance(c, direction(side)?, length.parse().ok()?);
                 self.fact(c, Fact::Gap(Gap { at: to, range, why: "test".into() }));
