@@ -356,6 +356,31 @@ mod tests {
         assert!(r.text("nothing to see here").contains("nothing to see"));
     }
 
+    /// The last segment of every path is a secret.
+    struct Last;
+
+    impl Find for Last {
+        fn in_path(&self, path: &[u8]) -> Vec<std::ops::Range<usize>> {
+            path.iter().rposition(|b| *b == b'/').map(|at| at + 1..path.len()).into_iter().collect()
+        }
+
+        fn in_text(&self, _: &[u8]) -> Vec<std::ops::Range<usize>> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn a_word_where_a_secret_id_is_missing_is_none() {
+        let further = Further::new(std::sync::Arc::new(Last));
+        let mut r = Redactor::with_options([7; 32], &Options { further, ..Options::default() });
+        assert_eq!(r.target(b"/channels/subscriptions"), "/channels/subscriptions");
+        assert_eq!(r.text("no subscriptions"), "no subscriptions");
+        for secret in ["streaming-5-gq3ba7x2mmlpq5", "qwertyuiopasdfghjklzxcvb", "Password"] {
+            assert!(r.target(format!("/channels/{secret}").as_bytes()).starts_with("/channels/token:"), "{secret}");
+            assert!(!r.text(&format!("again {secret}")).contains(secret));
+        }
+    }
+
     #[test]
     fn named_headers_keep_what_is_no_secret() {
         let mut r = redactor();

@@ -91,6 +91,14 @@ pub(super) struct Places {
     last: Vec<Option<(Box<[u8]>, Place)>>,
 }
 
+/// What is longer may be a secret in letters alone.
+const LONGEST_WORD: usize = 20;
+
+/// Whether a segment can be nothing but a word of an API's.
+fn is_word(segment: &[u8]) -> bool {
+    segment.len() <= LONGEST_WORD && segment.iter().all(|b| b.is_ascii_lowercase() || *b == b'-')
+}
+
 /// Slots of the cache of header names.
 const SLOTS: usize = 256;
 
@@ -167,7 +175,9 @@ impl Places {
             _ => 0,
         };
         let path = before.get(begin..).unwrap_or_default();
-        let places = self.further.in_path(path).into_iter();
+        // A word of the API's that stands where an id is missing (`/channels/subscriptions`) is no secret.
+        let is_word = |range: &Range<usize>| path.get(range.clone()).is_some_and(is_word);
+        let places = self.further.in_path(path).into_iter().filter(|range| !is_word(range));
         out.extend(places.map(|range| Secret::new(begin + range.start..begin + range.end, "token")));
     }
 

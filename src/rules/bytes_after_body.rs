@@ -74,7 +74,8 @@ impl Rule for BytesAfterBody {
         match observation.what {
             What::RequestHead(exchange) => {
                 let Some(seen) = self.connections.get_mut(exchange.connection) else { return };
-                if let (Some(surplus), Some(last)) = (seen.surplus.take(), seen.last) {
+                let Some(last) = seen.last else { return };
+                if let Some(surplus) = seen.surplus.take().or_else(|| glued(exchange, observation.at)) {
                     raise(victim(exchange, last, surplus).flag(observation, exchange, last, surplus));
                 }
             }
@@ -117,6 +118,15 @@ impl Rule for BytesAfterBody {
             _ => {}
         }
     }
+}
+
+/// Letters behind a body make a method that looks sound but for its case: `…done"` would not, `doneGET` does.
+fn glued(exchange: &Exchange, at: Timestamp) -> Option<Surplus> {
+    const METHODS: [&str; 7] = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"];
+    let before = METHODS.iter().find_map(|method| exchange.request.method().strip_suffix(method.as_bytes()))?;
+    let start = exchange.request.range.start;
+    let odd = before.iter().any(|b| !(b.is_ascii_uppercase() || *b == b'-'));
+    odd.then_some(Surplus { start, seen_to: start + before.len() as u64, at, text: true })
 }
 
 struct Victim(Fault);

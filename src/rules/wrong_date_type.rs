@@ -35,7 +35,7 @@ use super::{
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "wrong-date-type",
     group: Group::Body,
-    summary: "a date in a request's JSON body is a number where a text (ISO 8601) is meant",
+    summary: "a date in a request's JSON body is a number, or a text of another form, where ISO 8601 is meant",
     severity: Severity::Error,
     needs: &[Needs::RequestBody],
     known: Known::Before,
@@ -91,10 +91,15 @@ impl WrongDateType {
         let document: Value = serde_json::from_slice(body::trimmed(text)).ok()?;
         let route = words::route(self.profile.as_deref(), exchange);
         if let Some(route) = route.filter(|route| !route.date_fields.is_empty()) {
-            let is_number = |field: &&crate::profile::Pointer| field.find(&document).is_some_and(Value::is_number);
-            let field = route.date_fields.iter().find(is_number)?;
-            let what =
-                format!("{} is a number; {} wants a date and time as text (ISO 8601)", field.as_str(), route.path);
+            let found = |field: &crate::profile::Pointer| match field.find(&document)? {
+                Value::Number(_) => Some((field.as_str().to_owned(), "a number")),
+                Value::String(text) if !begins_with_iso_date(text.as_bytes()) => {
+                    Some((field.as_str().to_owned(), "no date as of ISO 8601"))
+                }
+                _ => None,
+            };
+            let (field, is) = route.date_fields.iter().find_map(found)?;
+            let what = format!("{field} is {is}; {} wants a date and time as text (ISO 8601)", route.path);
             return Some((Severity::Error, what));
         }
         // A schema knows better than a name.
@@ -170,10 +175,14 @@ fn is_date(name: &str) -> bool {
 
 /// `2024-01-31T…`, the beginning.
 fn is_iso(text: &[u8]) -> bool {
-    text.len() >= 16
-        && text.iter().take(11).enumerate().all(|(at, byte)| match at {
+    text.len() >= 16 && begins_with_iso_date(text) && text.get(10) == Some(&b'T')
+}
+
+/// `2024-01-31`, whatever follows.
+fn begins_with_iso_date(text: &[u8]) -> bool {
+    text.len() >= 10
+        && text.iter().take(10).enumerate().all(|(at, byte)| match at {
             4 | 7 => *byte == b'-',
-            10 => *byte == b'T',
             _ => byte.is_ascii_digit(),
         })
 }

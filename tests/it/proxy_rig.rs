@@ -66,7 +66,7 @@ pub(crate) struct Rig {
     trace: Mutex<Recorded>,
     trigger: Trigger,
     running: Option<JoinHandle<()>>,
-    _recorder: Recorder,
+    recorder: Recorder,
     _dir: TempDir,
 }
 
@@ -122,9 +122,19 @@ impl Rig {
             trace,
             trigger,
             running: Some(running),
-            _recorder: recorder,
+            recorder,
             _dir: dir,
         }
+    }
+
+    /// Waits until everything that was recorded so far is written.
+    pub(crate) async fn written(&self) {
+        soon("the writer", async {
+            while self.recorder.index().status().queue.pending_bytes > 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+        })
+        .await;
     }
 
     /// Stops it, and waits until it has.
