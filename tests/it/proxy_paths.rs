@@ -509,7 +509,7 @@ async fn a_recorder_that_drops_names_each_byte_and_loses_no_exchange() {
     let body = vec![b'x'; 256 << 10];
     let (listener, address) = origin().await;
     let recording =
-        firstframe::record::Options { queue_bytes: 32 << 10, overflow: Overflow::Gap, ..Default::default() };
+        firstframe::record::Options { queue_bytes: 64 << 10, overflow: Overflow::Gap, ..Default::default() };
     let rig = Rig::start_recording(options_for(address), recording);
     let (mut client, mut server) = tokio::join!(rig.tunnel("api.test:80"), accept(&listener));
     let head = format!("POST /upload HTTP/1.1\r\nHost: api.test\r\nContent-Length: {}\r\n\r\n", body.len());
@@ -538,7 +538,7 @@ async fn a_recorder_that_drops_names_each_byte_and_loses_no_exchange() {
         next = range.end;
     }
     assert_eq!(next, (POSTS * request.len()) as u64);
-    assert!(lost > 0, "32 KiB cannot have been enough");
+    assert!(lost > 0, "64 KiB cannot have been enough");
     assert_eq!(exchanges(&facts), vec![("http://api.test:80/upload".to_owned(), 2); POSTS]);
 }
 
