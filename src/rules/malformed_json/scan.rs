@@ -119,12 +119,22 @@ pub(super) fn check(text: &[u8]) -> Result<(), Fault> {
 
 /// How many bytes at the beginning are nothing but themselves in a string; looked at in steps, since nearly all are.
 fn plain(text: &[u8]) -> usize {
-    let is_odd = |b: &u8| !(0x20..0x80).contains(b) || matches!(b, b'"' | b'\\');
-    let (steps, _) = text.as_chunks::<16>();
-    // Without a way out in the midst of a step the compiler looks at all of it at once.
-    let whole = steps.iter().take_while(|step| !step.iter().fold(false, |odd, b| odd | is_odd(b))).count() * 16;
+    let whole = plain_steps::<64>(text);
+    let whole = whole + plain_steps::<16>(text.get(whole..).unwrap_or_default());
     let rest = text.get(whole..).unwrap_or_default();
-    whole + rest.iter().take(16).take_while(|b| !is_odd(b)).count()
+    whole + rest.iter().take(16).take_while(|b| !is_odd(**b)).count()
+}
+
+/// The same in steps of `N`: without a way out in the midst of one the compiler looks at all of it at once.
+fn plain_steps<const N: usize>(text: &[u8]) -> usize {
+    let (steps, _) = text.as_chunks::<N>();
+    let is_plain = |step: &&[u8; N]| step.iter().fold(0, |odd, b| odd | u8::from(is_odd(*b))) == 0;
+    steps.iter().take_while(is_plain).count() * N
+}
+
+/// Whether a byte in a string is to be looked at: not ASCII (negative), a control character, a quote, a backslash.
+fn is_odd(byte: u8) -> bool {
+    byte.cast_signed() < 0x20 || byte == b'"' || byte == b'\\'
 }
 
 type Judged<T = ()> = Result<T, (Kind, usize)>;
@@ -270,7 +280,8 @@ impl<'t> Scanner<'t> {
 
     /// Looks for duplicates among the keys of the object that closes, and forgets them.
     fn close_object(&mut self, first: usize) {
-        let mut keys = self.keys.split_off(first);
+        let mut all = std::mem::take(&mut self.keys);
+        let keys = all.get_mut(first..).unwrap_or_default();
         let decoded_from = keys.iter().find(|key| key.decoded).map(|key| key.start);
         if keys.len() > 1 {
             keys.sort_by(|a, b| self.name(*a).cmp(self.name(*b)).then(a.offset.cmp(&b.offset)));
@@ -283,6 +294,8 @@ impl<'t> Scanner<'t> {
         if let Some(from) = decoded_from {
             self.decoded.truncate(from);
         }
+        all.truncate(first);
+        self.keys = all;
     }
 
     fn name(&self, key: Key) -> &[u8] {
