@@ -11,15 +11,30 @@ use serde::{
 /// Names and values in order, duplicates kept. As JSON: `[["Host","api.test"], …]`.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Headers {
+    /// As they stand in JSON, each with a comma before it, if nothing in them is to be escaped: `,["Host","api.test"]`.
     text: String,
     /// Where each name and each value ends in `text`, by turns.
     ends: Vec<usize>,
+    /// Whether something is to be escaped.
+    odd: bool,
 }
+
+/// One name with its value, to be appended as it is. Nothing in it is to be escaped.
+#[derive(Clone, Copy, Debug)]
+pub struct Line<'h> {
+    /// As in [`Headers`].
+    pub text: &'h str,
+    /// Where name and value end in it.
+    pub ends: [usize; 2],
+}
+
+/// What stands before a name, between name and value, and behind a value.
+const PUNCTUATION: [&str; 3] = [",[\"", "\",\"", "\"]"];
 
 impl Headers {
     /// None yet, with room for so many lines of so many bytes in all.
     pub fn with_capacity(lines: usize, bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes), ends: Vec::with_capacity(2 * lines) }
+        Self { text: String::with_capacity(bytes + 8 * lines), ends: Vec::with_capacity(2 * lines), odd: false }
     }
 
     /// Appends one.
@@ -29,51 +44,74 @@ impl Headers {
 
     /// Appends one whose name and value are appended by the caller.
     pub fn push_with(&mut self, name: impl FnOnce(&mut String), value: impl FnOnce(&mut String)) {
+        let [before, between, behind] = PUNCTUATION;
+        let start = self.text.len();
+        self.text.push_str(before);
         name(&mut self.text);
         self.ends.push(self.text.len());
+        self.text.push_str(between);
         value(&mut self.text);
         self.ends.push(self.text.len());
+        self.text.push_str(behind);
+        self.odd |= self.line(start, self.ends.len() - 2).is_none_or(|(name, value)| is_odd(name) || is_odd(value));
+    }
+
+    /// Appends one that stood elsewhere.
+    pub fn push_line(&mut self, line: Line<'_>) {
+        let start = self.text.len();
+        self.text.push_str(line.text);
+        self.ends.extend(line.ends.map(|end| start + end));
+    }
+
+    /// The last one, where it may be appended to others.
+    pub fn last(&self) -> Option<Line<'_>> {
+        let (before, [name, value]) = self.ends.split_last_chunk::<2>()?;
+        let start = before.last().map_or(0, |end| end + PUNCTUATION[2].len());
+        let line = Line { text: self.text.get(start..)?, ends: [name - start, value - start] };
+        (!self.odd).then_some(line)
     }
 
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut start = 0;
-        self.ends.as_chunks::<2>().0.iter().map(move |[name, value]| {
-            let pair =
-                (self.text.get(start..*name).unwrap_or_default(), self.text.get(*name..*value).unwrap_or_default());
-            start = *value;
-            pair
+        (0..self.ends.len()).step_by(2).map_while(move |at| {
+            let line = self.line(start, at)?;
+            start = self.ends.get(at + 1)? + PUNCTUATION[2].len();
+            Some(line)
         })
     }
 
-    /// Appends them as JSON, as [`Serialize`] does, but for the search through each text for what has to be escaped.
+    /// Appends them as JSON, as [`Serialize`] does.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        let is_odd = |b: &u8| *b < 0x20 || matches!(b, b'"' | b'\\');
-        // Without a way out in its midst this looks at many bytes at once; nearly all heads hold none.
-        if self.text.as_bytes().iter().fold(false, |odd, b| odd | is_odd(b)) {
+        if self.odd {
             // Texts always serialise.
             let written = serde_json::to_writer(out, self);
             debug_assert!(written.is_ok(), "{written:?}");
             return;
         }
-        out.reserve(self.text.len() + 4 * self.ends.len() + 2);
+        out.reserve(self.text.len() + 2);
         out.push(b'[');
-        let mut before: &[u8] = b"[\"";
-        for (name, value) in self.iter() {
-            out.extend_from_slice(before);
-            out.extend_from_slice(name.as_bytes());
-            out.extend_from_slice(b"\",\"");
-            out.extend_from_slice(value.as_bytes());
-            out.extend_from_slice(b"\"]");
-            before = b",[\"";
-        }
+        out.extend_from_slice(self.text.get(1..).unwrap_or_default().as_bytes());
         out.push(b']');
+    }
+
+    /// The name and the value of the line that begins at `start` and whose name's end is the one at `at`.
+    fn line(&self, start: usize, at: usize) -> Option<(&str, &str)> {
+        let [before, between, _] = PUNCTUATION.map(str::len);
+        let (name, value) = (*self.ends.get(at)?, *self.ends.get(at + 1)?);
+        Some((self.text.get(start + before..name)?, self.text.get(name + between..value)?))
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.ends.is_empty()
     }
+}
+
+/// Whether JSON escapes something in it.
+fn is_odd(text: &str) -> bool {
+    // Without a way out in its midst this looks at many bytes at once.
+    text.bytes().fold(false, |odd, b| odd | (b < 0x20 || matches!(b, b'"' | b'\\')))
 }
 
 impl<N: AsRef<str>, V: AsRef<str>> FromIterator<(N, V)> for Headers {
@@ -139,6 +177,21 @@ mod tests {
             assert_eq!(String::from_utf8(written).unwrap(), serde_json::to_string(&headers).unwrap());
         }
         assert_eq!(headers.iter().nth(1), Some(("", "noname")));
+        assert_eq!(headers.iter().last(), Some(("X", "\"\\é")));
         assert!(serde_json::from_str::<Headers>(r#"[["a"]]"#).is_err());
+    }
+
+    #[test]
+    fn a_line_can_be_appended_elsewhere_unless_it_is_to_be_escaped() {
+        let whole: Headers = [("Host", "a é"), ("", "noname"), ("X", "")].into_iter().collect();
+        let (mut from, mut to) = (Headers::default(), Headers::default());
+        for (name, value) in whole.iter() {
+            from.push(name, value);
+            to.push_line(from.last().unwrap());
+        }
+        assert_eq!(to, whole);
+        from.push("X", "\"");
+        assert!(from.last().is_none());
+        assert!(Headers::default().last().is_none());
     }
 }

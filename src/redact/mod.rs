@@ -7,6 +7,7 @@
 mod everything;
 mod further;
 mod known;
+mod lines;
 mod places;
 mod seen;
 
@@ -18,6 +19,7 @@ use crate::model::{headers::Headers, http::Head, session::Fingerprint};
 
 pub use everything::{Collector, Lengths, Place as SecretPlace, Scrubber};
 
+use lines::Lines;
 use places::{Place, Secret};
 use seen::Seen;
 
@@ -40,6 +42,7 @@ pub struct Redactor {
     digests: Digests,
     places: places::Places,
     seen: Seen,
+    lines: Lines,
 }
 
 /// What stands for a value: equal values have equal ones, and nobody without the key can tell which value it was.
@@ -84,7 +87,12 @@ impl Redactor {
 
     /// With further places.
     pub fn with_options(key: [u8; 32], options: &Options) -> Self {
-        Self { digests: Digests::new(key), places: places::Places::new(options), seen: Seen::default() }
+        Self {
+            digests: Digests::new(key),
+            places: places::Places::new(options),
+            seen: Seen::default(),
+            lines: Lines::default(),
+        }
     }
 
     /// `kind:` and twelve hex digits (`token:3f2a9c01d2e4`). Equal values have equal digits, whatever the kind.
@@ -144,7 +152,13 @@ impl Redactor {
     /// A head's names and values as they may be shown.
     pub fn headers(&mut self, head: &Head) -> Headers {
         let mut headers = Headers::with_capacity(head.fields.len(), head.raw.len());
-        for (name, value) in head.headers() {
+        for field in &head.fields {
+            let line = field.line.of(&head.raw);
+            if let Some(shown) = self.lines.get(line, self.seen.ever()) {
+                headers.push_line(shown);
+                continue;
+            }
+            let (name, value) = (field.name.of(&head.raw), field.value.of(&head.raw));
             let plain = matches!(self.places.header(name), Place::Plain)
                 && !places::may_hold_jwt(value)
                 && !self.seen.any_in(value);
@@ -155,6 +169,9 @@ impl Redactor {
                     false => text.push_str(&self.header(name, value)),
                 },
             );
+            if let Some(shown) = headers.last() {
+                self.lines.put(line, self.seen.ever(), shown);
+            }
         }
         headers
     }
@@ -326,6 +343,11 @@ fn quick_hash(bytes: &[u8]) -> u64 {
 )]
 mod tests {
     use super::*;
+    use crate::model::{
+        Side,
+        http::{Field, Span},
+        trace::ByteRange,
+    };
 
     fn redactor() -> Redactor {
         Redactor::new([7; 32])
@@ -501,6 +523,40 @@ mod tests {
         }
         assert!(!r.text("secret-number-00019999").contains("00019999"));
         assert!(r.seen.len() <= seen::CAPACITY);
+    }
+
+    fn head(lines: &[(&str, &str)]) -> Head {
+        let (mut raw, mut fields) = (Vec::new(), Vec::new());
+        for (name, value) in lines {
+            let start = raw.len();
+            raw.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
+            let colon = start + name.len();
+            fields.push(Field {
+                name: Span::new(start..colon),
+                value: Span::new(colon + 2..raw.len() - 2),
+                line: Span::new(start..raw.len()),
+            });
+        }
+        let range = ByteRange { from: Side::Client, start: 0, end: raw.len() as u64 };
+        Head { raw: raw.into(), start: [Span::default(); 3], fields: fields.into(), range }
+    }
+
+    #[test]
+    fn a_line_that_was_shown_before_is_shown_as_what_is_known_now_wants_it() {
+        let mut r = redactor();
+        let lines = head(&[("X-Ref", "ref-0123456789"), ("Authorization", "Bearer first-token"), ("", "noname")]);
+        let before = r.headers(&lines);
+        assert_eq!(before, r.headers(&lines), "from the cache");
+        let of = |headers: &Headers, at: usize| headers.iter().nth(at).map(|(_, value)| value.to_owned());
+        assert_eq!((of(&before, 0).unwrap(), before.iter().nth(2).unwrap()), ("ref-0123456789".into(), ("", "noname")));
+        r.learn("token", b"ref-0123456789");
+        let after = r.headers(&lines);
+        assert_eq!(of(&after, 0).unwrap(), r.fingerprint("token", b"ref-0123456789"));
+        assert_eq!(of(&after, 1), of(&before, 1));
+        // As one that begins anew with the same secrets.
+        let mut anew = redactor();
+        anew.learn("token", b"ref-0123456789");
+        assert_eq!(anew.headers(&lines), after);
     }
 
     proptest::proptest! {

@@ -350,12 +350,13 @@ const SHORTEST_JWT: usize = 20;
 
 /// Whether a JWT may stand in there.
 pub(super) fn may_hold_jwt(bytes: &[u8]) -> bool {
-    bytes.len() >= SHORTEST_JWT && memchr::memmem::find(bytes, b"eyJ").is_some()
+    // Its rarest byte first: to prepare a search is dearer.
+    bytes.len() >= SHORTEST_JWT && memchr(b'J', bytes).is_some() && memchr::memmem::find(bytes, b"eyJ").is_some()
 }
 
 /// JWTs (RFC 7519): three parts in Base64 with dots between, the first of which is a JSON object (`eyJ` is `{"`).
 fn jwts(bytes: &[u8], out: &mut Vec<Secret>) {
-    if bytes.len() < SHORTEST_JWT {
+    if !may_hold_jwt(bytes) {
         return;
     }
     let mut done = 0;
@@ -382,6 +383,10 @@ fn jwts(bytes: &[u8], out: &mut Vec<Secret>) {
 
 /// What XMPP's `<auth>` and `<response>` hold (RFC 6120, 6.4).
 fn sasl(text: &[u8], out: &mut Vec<Secret>) {
+    // Dearer than this look is to prepare a search, and most texts hold no tag.
+    if memchr(b'<', text).is_none() {
+        return;
+    }
     for tag in [&b"<auth"[..], &b"<response"[..]] {
         for at in memchr::memmem::find_iter(text, tag) {
             let after = at + tag.len();

@@ -38,7 +38,7 @@ pub(super) struct Seen {
     /// The number of the first of `needles`, counted from the first one ever.
     first: u64,
     buckets: Vec<Vec<u64>>,
-    bits: Vec<u64>,
+    bits: Box<[u64; BITS / 64]>,
     /// Bits set by needles that are gone are cleared now and then.
     gone: usize,
 }
@@ -49,7 +49,7 @@ impl Default for Seen {
             needles: VecDeque::new(),
             first: 0,
             buckets: vec![Vec::new(); BUCKETS],
-            bits: vec![0; BITS / 64],
+            bits: Box::new([0; BITS / 64]),
             gone: 0,
         }
     }
@@ -64,6 +64,11 @@ impl Seen {
     /// Kinds and values, oldest first, without the forms in which they travel.
     pub(super) fn values(&self) -> impl Iterator<Item = (&'static str, &[u8])> {
         self.needles.iter().filter(|needle| !needle.form).map(|needle| (needle.kind, &*needle.bytes))
+    }
+
+    /// How many needles were ever remembered: while this does not change, neither does what is found.
+    pub(super) fn ever(&self) -> u64 {
+        self.first + self.needles.len() as u64
     }
 
     #[cfg(test)]
@@ -117,20 +122,18 @@ impl Seen {
         }
         let mut budget = COMPARISONS + 64 * bytes.len();
         let mut end = bytes.len();
-        while let Some(window) = end.checked_sub(SHORTEST).and_then(|at| bytes.get(at..end)) {
-            let place = place(window);
+        while let Some(at) = self.last_marked(bytes.get(..end).unwrap_or_default()) {
+            end = at + SHORTEST;
+            let before = bytes.get(..end).unwrap_or_default();
             let mut longest: Option<&Needle> = None;
-            if self.bit(place) {
-                let before = bytes.get(..end).unwrap_or_default();
-                for needle in self.bucket(place) {
-                    budget = match budget.checked_sub(needle.bytes.len()) {
-                        Some(left) => left,
-                        None => return found(0..end, None),
-                    };
-                    let longer = longest.is_none_or(|longest| longest.bytes.len() < needle.bytes.len());
-                    if longer && before.ends_with(&needle.bytes) {
-                        longest = Some(needle);
-                    }
+            for needle in self.bucket(place(before.get(at..).unwrap_or_default())) {
+                budget = match budget.checked_sub(needle.bytes.len()) {
+                    Some(left) => left,
+                    None => return found(0..end, None),
+                };
+                let longer = longest.is_none_or(|longest| longest.bytes.len() < needle.bytes.len());
+                if longer && before.ends_with(&needle.bytes) {
+                    longest = Some(needle);
                 }
             }
             match longest {
@@ -142,6 +145,11 @@ impl Seen {
                 None => end -= 1,
             }
         }
+    }
+
+    /// Where the last eight bytes stand that may be a needle's last ones.
+    fn last_marked(&self, bytes: &[u8]) -> Option<usize> {
+        bytes.windows(SHORTEST).rposition(|window| self.bit(place(window)))
     }
 
     fn known(&self, value: &[u8]) -> bool {
