@@ -196,7 +196,7 @@ impl Inspector {
     }
 
     /// A flag as a row, its message redacted like everything else.
-    pub fn flag_row(&mut self, flag: &Flag) -> FlagRow {
+    pub fn flag_row(&mut self, flag: Flag) -> FlagRow {
         rows::flag(flag, &mut self.shared.redactor)
     }
 

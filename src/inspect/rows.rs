@@ -1,5 +1,7 @@
 //! Views to rows: what scripts see, secrets as fingerprints.
 
+use std::borrow::Cow;
+
 use crate::{
     model::{
         ExchangeId, SessionId, Timestamp,
@@ -137,13 +139,17 @@ pub(super) fn session(session: &Session, sockets: &[ExchangeId]) -> SessionRow {
     }
 }
 
-pub(super) fn flag(flag: &Flag, redactor: &mut Redactor) -> FlagRow {
+pub(super) fn flag(flag: Flag, redactor: &mut Redactor) -> FlagRow {
+    let redacted = match redactor.text(&flag.message) {
+        Cow::Borrowed(_) => None,
+        Cow::Owned(text) => Some(text),
+    };
     FlagRow {
         rule: flag.rule.to_owned(),
         severity: flag.severity.as_str().to_owned(),
         subject: flag.subject.to_string(),
         session: flag.session,
-        message: redactor.text(&flag.message).into_owned(),
+        message: redacted.unwrap_or(flag.message),
         evidence: flag
             .evidence
             .iter()

@@ -100,15 +100,20 @@ impl Fold {
     /// Puts the flags that were raised before the rows that came with them, and counts all.
     fn tell(&mut self, out: &mut Vec<Row>, before: usize) {
         if !self.raised.is_empty() {
-            let rows = out.split_off(before);
-            for flag in std::mem::take(&mut self.raised) {
+            let rows = out.len();
+            let mut raised = std::mem::take(&mut self.raised);
+            for flag in raised.drain(..) {
                 self.remember(flag.subject, flag.rule);
                 if let Some(session) = flag.session {
                     self.remember(Subject::Session(session), flag.rule);
                 }
-                out.push(Row::Flag(self.inspector.flag_row(&flag)));
+                out.push(Row::Flag(self.inspector.flag_row(flag)));
             }
-            out.extend(rows);
+            self.raised = raised;
+            let flags = out.len() - rows;
+            if let Some(new) = out.get_mut(before..) {
+                new.rotate_right(flags);
+            }
         }
         for row in out.iter().skip(before) {
             self.tally.row(row);

@@ -5,7 +5,7 @@
 //! them up. Users differ where their identity headers or keys do, or their addresses. Where nothing says who is who, two
 //! sockets or two unsafe requests at once on two connections are a hint, since one client may well do that.
 
-use std::net::IpAddr;
+use std::{fmt::Write as _, net::IpAddr};
 
 use crate::model::{
     ConnectionId, ExchangeId, SessionId,
@@ -40,7 +40,15 @@ const TOKENS: usize = 1 << 17;
 
 struct SharedToken {
     /// What is in flight of each token.
-    bearers: QuickMap<Fingerprint, Vec<Bearer>>,
+    bearers: QuickMap<Fingerprint, Bearers>,
+}
+
+#[derive(Default)]
+struct Bearers {
+    /// In the order in which they came.
+    in_flight: Vec<Bearer>,
+    /// Whether none of them is named, and all have one address.
+    alike: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -79,24 +87,47 @@ impl Rule for SharedToken {
                 }
                 let bearer = Bearer::of(exchange, observation);
                 let others = self.bearers.entry(token).or_default();
-                let shared = others.iter().filter_map(|other| Some((other.differs(&bearer)?, other)));
-                if let Some((severity, other)) = shared.max_by_key(|(severity, _)| *severity) {
+                if let Some((severity, other)) = others.worst(&bearer) {
                     raise(flag(exchange, token, severity, &bearer, other, observation));
                 }
-                if others.len() < BEARERS {
-                    others.push(bearer);
+                if others.in_flight.len() < BEARERS {
+                    others.add(bearer);
                 }
             }
             What::Exchange(exchange, _) => {
                 let Some(token) = exchange.borne.token else { return };
                 let Some(bearers) = self.bearers.get_mut(&token) else { return };
-                bearers.retain(|bearer| bearer.exchange != exchange.id);
-                if bearers.is_empty() {
+                if let Some(at) = bearers.in_flight.iter().position(|bearer| bearer.exchange == exchange.id) {
+                    bearers.in_flight.remove(at);
+                }
+                if bearers.in_flight.is_empty() {
                     self.bearers.remove(&token);
                 }
             }
             _ => {}
         }
+    }
+}
+
+impl Bearers {
+    /// Which of them is the likeliest to be another user than `bearer`; of several, the newest.
+    fn worst(&self, bearer: &Bearer) -> Option<(Severity, &Bearer)> {
+        let mut others = self.in_flight.iter().rev().filter_map(|other| Some((other.differs(bearer)?, other)));
+        if self.is_like(bearer) {
+            // Hints alone: one is as good as the others.
+            return others.next();
+        }
+        others.reduce(|worst, other| if other.0 > worst.0 { other } else { worst })
+    }
+
+    fn add(&mut self, bearer: Bearer) {
+        self.alike = !bearer.named && (self.in_flight.is_empty() || self.is_like(&bearer));
+        self.in_flight.push(bearer);
+    }
+
+    /// Whether nothing tells it and any of them apart for sure.
+    fn is_like(&self, bearer: &Bearer) -> bool {
+        self.alike && !bearer.named && self.in_flight.last().is_some_and(|last| last.client == bearer.client)
     }
 }
 
@@ -145,17 +176,17 @@ fn flag(
         _ => String::new(),
     };
     let doubt = if severity == Severity::Hint { "; nothing else says whether both are one user's" } else { "" };
+    // Where one token is all users', this is said of each request: it is made in one piece.
+    let (method, path) = (words::method(exchange), words::path(exchange));
+    let mut message = String::with_capacity(path.len() + 160);
+    let _ = write!(message, "{method} {path} bears token:{token} while {}", other.exchange);
+    let _ = write!(message, "{whose} does, which is under way{doubt}");
     Flag {
         rule: INFO.id,
         severity,
         subject,
         session: bearer.session,
-        message: format!(
-            "{} {} bears token:{token} while {}{whose} does, which is under way{doubt}",
-            words::method(exchange),
-            words::path(exchange),
-            other.exchange
-        ),
+        message,
         evidence: vec![
             Evidence::bytes(subject, exchange.request.range, exchange.request_first_byte),
             Evidence::instant(Subject::Exchange(other.exchange), exchange.request_first_byte),
