@@ -77,7 +77,7 @@ impl Exchange {
     /// The target's path without query, as written; an absolute target's path is what follows its authority.
     pub fn path(&self) -> &[u8] {
         let target = origin_form(self.request.target());
-        target.split(|b| *b == b'?').next().unwrap_or_default()
+        target.get(..memchr::memchr(b'?', target).unwrap_or(target.len())).unwrap_or_default()
     }
 
     /// The target's query without `?`.

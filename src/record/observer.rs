@@ -2,13 +2,14 @@
 //! was held up, what was not recorded. Counted by the indexer, behind the traffic's back, and kept as
 //! `tables/observer.json`, which is derived like the tables and goes with them.
 
-use std::{collections::HashMap, io, time::Duration};
+use std::{io, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
 use crate::{
     model::{
         ConnectionId, Side, Timestamp,
+        hash::QuickMap,
         trace::{Fact, TraceEvent},
     },
     store::CaptureDir,
@@ -91,7 +92,7 @@ struct Lane {
 /// See the module.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Observer {
-    connections: HashMap<ConnectionId, Lanes>,
+    connections: QuickMap<ConnectionId, Lanes>,
     added: Histogram,
     sums: Observed,
 }

@@ -334,13 +334,16 @@ impl Tally {
 
 /// A path without its query and with its ids collapsed by their shape, so that one route is one line.
 pub fn template(path: &str) -> String {
-    let path = path.split(['?', '#']).next().unwrap_or_default();
+    let end = path.bytes().position(|b| matches!(b, b'?' | b'#')).unwrap_or(path.len());
     let mut all = String::with_capacity(path.len());
-    for (at, part) in path.split('/').enumerate() {
-        if at > 0 {
+    let mut start = 0;
+    for end in memchr::memchr_iter(b'/', path.as_bytes()).take_while(|at| *at < end).chain([end]) {
+        if start > 0 {
             all.push('/');
         }
+        let part = path.get(start..end).unwrap_or_default();
         all.push_str(if is_id(part) { "{id}" } else { part });
+        start = end + 1;
     }
     all
 }

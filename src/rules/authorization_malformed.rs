@@ -110,16 +110,16 @@ fn judge(value: &[u8], spaced: bool) -> Option<(Severity, String)> {
     if space.is_none() {
         return no_scheme(value);
     }
-    let shown = words::name(scheme);
+    let shown = || words::name(scheme);
     if is_scheme(credentials.split(|b| matches!(b, b' ' | b'\t')).next().unwrap_or_default())
         && credentials.iter().any(|b| matches!(b, b' ' | b'\t'))
         && is_scheme(scheme)
     {
-        return error(&format!("names its scheme twice: {shown} and once more before the credentials"));
+        return error(&format!("names its scheme twice: {} and once more before the credentials", shown()));
     }
     // `token` is a scheme with some, and a property's name with others.
     if is_scheme(credentials) && !credentials.eq_ignore_ascii_case(b"token") {
-        return error(&format!("names its scheme twice ({shown}), and no credentials"));
+        return error(&format!("names its scheme twice ({}), and no credentials", shown()));
     }
     let faulty = if scheme.eq_ignore_ascii_case(b"bearer") {
         bearer(credentials)

@@ -68,13 +68,14 @@ impl ContentTypeMismatch {
         if value.is_empty() {
             return None;
         }
-        let media = words::name(body::media_type(value));
+        let media = || words::name(body::media_type(value));
         let place = fault::part(&exchange.request, field.line);
         let expected = words::route(self.profile.as_deref(), exchange).filter(|route| !route.content_types.is_empty());
         if let Some(route) = expected {
             let allowed = || route.content_types.join(", ");
             let wrong = !route.takes_content_type(value);
             return wrong.then(|| {
+                let media = media();
                 let what = format!("the body is declared as {media}, where {} takes {}", route.path, allowed());
                 Fault { severity: words::severity(route), what, place }
             });
@@ -89,12 +90,13 @@ impl ContentTypeMismatch {
         let fault = |severity, what| Some(Fault { severity, what, place });
         match body::declared(exchange) {
             Media::Json if is_form(text) => {
-                fault(Severity::Error, format!("the body is declared as {media}, but is a form (name=value&…)"))
+                fault(Severity::Error, format!("the body is declared as {}, but is a form (name=value&…)", media()))
             }
             Media::Json if is_xml(text) => {
-                fault(Severity::Error, format!("the body is declared as {media}, but begins like XML"))
+                fault(Severity::Error, format!("the body is declared as {}, but begins like XML", media()))
             }
             Media::Form | Media::Xml | Media::Text if is_json(text, body) => {
+                let media = media();
                 let jmeter =
                     if media.eq_ignore_ascii_case("text/plain") { " (what JMeter says by default)" } else { "" };
                 fault(Severity::Warning, format!("the body is JSON, but is declared as {media}{jmeter}"))

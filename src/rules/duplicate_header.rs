@@ -58,6 +58,21 @@ const SINGLE: &[(&str, bool)] = &[
     ("sec-websocket-version", false),
 ];
 
+/// Where the fields of each length begin in `SINGLE`; behind the last one, its end.
+const BEGINS: [usize; 23] = {
+    let mut begins = [SINGLE.len(); 23];
+    let mut index = SINGLE.len();
+    while index > 0 {
+        index -= 1;
+        let mut length = SINGLE[index].0.len() + 1;
+        while length > 0 && begins[length - 1] > index {
+            length -= 1;
+            begins[length] = index;
+        }
+    }
+    begins
+};
+
 struct DuplicateHeader;
 
 impl Rule for DuplicateHeader {
@@ -78,9 +93,9 @@ impl Rule for DuplicateHeader {
 fn first_twice(exchange: &Exchange) -> Option<usize> {
     let mut seen = 0_u32;
     exchange.request.headers().find_map(|(name, _)| {
-        let index = SINGLE
-            .iter()
-            .position(|(single, _)| single.len() == name.len() && single.as_bytes().eq_ignore_ascii_case(name))?;
+        let (begin, end) = (*BEGINS.get(name.len())?, *BEGINS.get(name.len() + 1)?);
+        let alike = SINGLE.get(begin..end)?;
+        let index = begin + alike.iter().position(|(single, _)| single.as_bytes().eq_ignore_ascii_case(name))?;
         let bit = 1 << index;
         let twice = seen & bit != 0;
         seen |= bit;
@@ -111,6 +126,13 @@ fn describe(exchange: &Exchange, index: usize) -> Option<Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_single_field_is_among_those_of_its_length() {
+        for (index, (name, _)) in SINGLE.iter().enumerate() {
+            assert!((BEGINS[name.len()]..BEGINS[name.len() + 1]).contains(&index), "{name}");
+        }
+    }
 
     #[test]
     fn the_single_fields_fit_into_the_mask() {

@@ -232,9 +232,9 @@ pub(super) enum Language {
     Text,
 }
 
-/// Whether two quotes stand nine bytes apart.
+/// Whether two quotes stand nine bytes apart, and behind the first what both begin with.
 fn has_string_of_nine(text: &[u8]) -> bool {
-    memchr_iter(b'"', text).any(|at| text.get(at + 10) == Some(&b'"'))
+    memchr_iter(b'"', text).any(|at| text.get(at + 10) == Some(&b'"') && matches!(text.get(at + 1), Some(b'u' | b'N')))
 }
 
 /// The first leak of a body or a message.
