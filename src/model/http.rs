@@ -22,6 +22,11 @@ impl Span {
         Self { start: clamp(range.start), end: clamp(range.end) }
     }
 
+    /// How many bytes.
+    fn len(self) -> usize {
+        self.end.saturating_sub(self.start) as usize
+    }
+
     /// The bytes of `raw` at this place; empty where it lies outside.
     pub fn of(self, raw: &[u8]) -> &[u8] {
         raw.get(self.start as usize..self.end as usize).unwrap_or_default()
@@ -91,13 +96,22 @@ impl Head {
     }
 
     /// The first value of a header, its name compared without case.
-    pub fn header<'a>(&'a self, name: &str) -> Option<&'a [u8]> {
-        self.all(name).next()
+    pub fn header(&self, name: &str) -> Option<&[u8]> {
+        self.lines(name).next().map(|field| field.value.of(&self.raw))
     }
 
     /// All values of a header, in order.
-    pub fn all<'a>(&'a self, name: &str) -> impl Iterator<Item = &'a [u8]> {
-        self.headers().filter(move |(n, _)| n.eq_ignore_ascii_case(name.as_bytes())).map(|(_, value)| value)
+    pub fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a [u8]> {
+        self.lines(name).map(|field| field.value.of(&self.raw))
+    }
+
+    /// All lines of a header, in order.
+    pub fn lines<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a Field> {
+        // Lengths first: they tell most names apart, and are at hand.
+        let same = move |field: &&Field| {
+            field.name.len() == name.len() && field.name.of(&self.raw).eq_ignore_ascii_case(name.as_bytes())
+        };
+        self.fields.iter().filter(same)
     }
 
     /// Whether a comma-separated header bears a token, both compared without case (`Connection: keep-alive, Upgrade`).

@@ -71,11 +71,7 @@ impl Rule for AuthorizationMalformed {
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::RequestHead(exchange) = observation.what else { return };
         let head = &exchange.request;
-        let is_it = |field: &&Field| {
-            let name = field.name.of(&head.raw);
-            name.len() == 13 && name.eq_ignore_ascii_case(b"authorization")
-        };
-        for field in head.fields.iter().filter(is_it) {
+        for field in head.lines("authorization") {
             if let Some((severity, what)) = judge(field.value.of(&head.raw), ends_in_space(exchange, field)) {
                 let fault = Fault { severity, what, place: fault::part(head, field.line) };
                 return raise(fault.flag(&INFO, observation, exchange));

@@ -61,10 +61,8 @@ impl Rule for ContentTypeMismatch {
 
 impl ContentTypeMismatch {
     fn judge(&self, exchange: &Exchange, body: Collected<'_>) -> Option<Fault> {
-        let fields = &exchange.request.fields;
-        let raw = &exchange.request.raw;
-        let field = fields.iter().find(|field| field.name.of(raw).eq_ignore_ascii_case(b"content-type"))?;
-        let value = field.value.of(raw);
+        let field = exchange.request.lines("content-type").next()?;
+        let value = field.value.of(&exchange.request.raw);
         if value.is_empty() {
             return None;
         }

@@ -107,7 +107,7 @@ fn first_twice(exchange: &Exchange) -> Option<usize> {
 fn describe(exchange: &Exchange, index: usize) -> Option<Fault> {
     let head = &exchange.request;
     let (single, strict) = SINGLE.get(index).copied().unwrap_or_default();
-    let mut lines = head.fields.iter().filter(|field| field.name.of(&head.raw).eq_ignore_ascii_case(single.as_bytes()));
+    let mut lines = head.lines(single);
     let (first, second) = (lines.next(), lines.next());
     let times = 2 + lines.count();
     let values = |field: Option<&crate::model::http::Field>| field.map(|field| field.value.of(&head.raw));

@@ -67,7 +67,7 @@ impl Rule for HostForm {
 
 fn judge(exchange: &Exchange, named: bool) -> Option<Fault> {
     let head = &exchange.request;
-    let Some(field) = head.fields.iter().find(|field| field.name.of(&head.raw).eq_ignore_ascii_case(b"host")) else {
+    let Some(field) = head.lines("host").next() else {
         let needed = head.request_version() == b"1.1";
         let what = || "there is no Host, which HTTP/1.1 demands".to_owned();
         return needed.then(|| Fault { severity: Severity::Error, what: what(), place: head.range });

@@ -70,7 +70,7 @@ impl Inspection {
             Output::Observation(observation) => rules.observe(observation, &mut |flag| raised.push(flag)),
             Output::Row(row) => outcome.rows.push(row),
         });
-        outcome.flags.extend(raised.iter().map(|flag| inspector.flag_row(flag)));
+        outcome.flags.extend(raised.iter().map(|flag| inspector.flag_row(flag.clone())));
     }
 }
 
