@@ -2,7 +2,6 @@
 //! knows the other.
 
 use std::{
-    fs,
     io::Write as _,
     path::PathBuf,
     process::ExitCode,
@@ -13,16 +12,16 @@ use std::{
     thread,
 };
 
-use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 
+use super::accuracy;
 use crate::{
     cli::{
         Output, exit_code,
         output::{Usage, say},
     },
-    clock, diagnose,
+    diagnose,
     lab::evaluate::{LOADS, Question, Score, Table, Trial, score},
 };
 
@@ -72,7 +71,7 @@ pub(super) fn run(args: &Args, out: &mut Output) -> anyhow::Result<ExitCode> {
     out.flush()?;
     if let Some(path) = &args.write {
         let text = document(&table, args, jobs.len());
-        fs::write(path, text).with_context(|| format!("cannot write {}", path.display()))?;
+        accuracy::replace_before(path, accuracy::SOCKETS, &text)?;
         say(&format!("wrote {}", path.display()));
     }
     Ok(ExitCode::from(exit_code::DONE))
@@ -155,8 +154,7 @@ fn row(score: &Score) -> serde_json::Value {
 fn document(table: &Table, args: &Args, runs: usize) -> String {
     let (first, seeds, pairs, nulls) = (args.first_seed, args.seeds, args.pairs, args.nulls);
     let last = first + seeds.saturating_sub(1);
-    let now = jiff::Timestamp::from_nanosecond(clock::wall_unix_ns().into());
-    let date = now.map(|now| now.strftime("%Y-%m-%d").to_string()).unwrap_or_default();
+    let date = accuracy::today();
     let loads: Vec<String> = LOADS.iter().map(|(name, about)| format!("- *{name}*: {about}")).collect();
     format!(
         "# Accuracy\n\nHow well `firstframe diagnose` finds causes that were planted in the lab's model, in virtual time: \

@@ -1,6 +1,7 @@
 //! `lab`: a simulated API and a load in which causes are planted: what there is, one run in virtual time, one over real
 //! sockets, and how well they are found.
 
+mod accuracy;
 mod evaluate;
 mod list;
 mod load;

@@ -126,7 +126,7 @@ pub(in crate::cli) async fn run(
 }
 
 /// On loopback there is no way between proxy and server worth speaking of: true thresholds are those at the server.
-fn on_loopback(mut scenario: Scenario) -> Scenario {
+pub(super) fn on_loopback(mut scenario: Scenario) -> Scenario {
     scenario.network.rtt_ns = 0;
     scenario
 }
@@ -366,7 +366,7 @@ fn held(plant: &Plant, scenario: &Scenario, verdict: &Verdict) -> (Held, Vec<usi
 }
 
 /// A dose in its unit.
-fn shown(hypothesis: &str, value: f64) -> String {
+pub(super) fn shown(hypothesis: &str, value: f64) -> String {
     match hypothesis {
         "since-open" | "connection-idle" => format!("{:.1} ms", value / 1e6),
         _ => format!("{value:.0}"),

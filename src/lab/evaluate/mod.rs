@@ -116,7 +116,6 @@ const TOO_MANY: f64 = 0.4;
 
 impl Trial {
     /// Makes the run: where nothing was planted it is made first, so that limits are put where that load reaches them.
-    /// Runs that give too few refusals are made longer, as a tester would.
     pub fn new(question: Question, load: usize, seed: u64) -> Self {
         let name: u64 =
             question.name().bytes().fold(0, |sum: u64, byte| sum.wrapping_mul(31).wrapping_add(byte.into()));
@@ -134,36 +133,43 @@ impl Trial {
         }
         let asked = plants.len();
         scenario.plants = plants.into_iter().chain(noise).collect();
-        let mut run = world::run(&scenario);
-        for _ in 0..MOST_TRIES {
-            let counts: Vec<usize> = (0..asked).map(|plant| refused_by(&run, plant)).collect();
-            let all = run.columns.units.len().max(1) as f64;
-            let mut changed = false;
-            let drowned = counts.iter().any(|count| (*count as f64) < DROWNED * counts.iter().sum::<usize>() as f64);
-            for (plant, count) in scenario.plants.iter_mut().zip(&counts) {
-                let has_limit = plant.info.parameters.iter().any(|parameter| parameter.name == "limit");
-                let is_most = 2 * count > counts.iter().sum();
-                if has_limit && (*count as f64 > TOO_MANY * all || (drowned && is_most)) {
-                    plant.set("limit", (plant.number("limit") * 1.15).ceil());
-                    changed = true;
-                } else if has_limit && *count < ENOUGH / 2 && plant.number("limit") > 1.0 {
-                    // Where it is not reached at all it is far off.
-                    let by = if *count == 0 { 0.8 } else { 0.92 };
-                    plant.set("limit", (plant.number("limit") * by).floor());
-                    changed = true;
-                }
-            }
-            if !changed && counts.iter().any(|count| *count < ENOUGH) && scenario.duration_ns < LONGEST_NS {
-                scenario.duration_ns = scenario.duration_ns * 8 / 5;
-                changed = true;
-            }
-            if !changed {
-                break;
-            }
-            run = world::run(&scenario);
-        }
+        let run = reach(&mut scenario, asked);
         Self { question, load, seed, scenario, run }
     }
+}
+
+/// Runs a scenario, and moves limits that its load hardly reaches, or drowns in, and makes it longer where it gives too
+/// few refusals. `asked`: so many of its plants, the first ones, are to be reached.
+pub fn reach(scenario: &mut Scenario, asked: usize) -> Run {
+    let mut run = world::run(scenario);
+    for _ in 0..MOST_TRIES {
+        let counts: Vec<usize> = (0..asked).map(|plant| refused_by(&run, plant)).collect();
+        let all = run.columns.units.len().max(1) as f64;
+        let mut changed = false;
+        let drowned = counts.iter().any(|count| (*count as f64) < DROWNED * counts.iter().sum::<usize>() as f64);
+        for (plant, count) in scenario.plants.iter_mut().zip(&counts) {
+            let has_limit = plant.info.parameters.iter().any(|parameter| parameter.name == "limit");
+            let is_most = 2 * count > counts.iter().sum();
+            if has_limit && (*count as f64 > TOO_MANY * all || (drowned && is_most)) {
+                plant.set("limit", (plant.number("limit") * 1.15).ceil());
+                changed = true;
+            } else if has_limit && *count < ENOUGH / 2 && plant.number("limit") > 1.0 {
+                // Where it is not reached at all it is far off.
+                let by = if *count == 0 { 0.8 } else { 0.92 };
+                plant.set("limit", (plant.number("limit") * by).floor());
+                changed = true;
+            }
+        }
+        if !changed && counts.iter().any(|count| *count < ENOUGH) && scenario.duration_ns < LONGEST_NS {
+            scenario.duration_ns = scenario.duration_ns * 8 / 5;
+            changed = true;
+        }
+        if !changed {
+            break;
+        }
+        run = world::run(scenario);
+    }
+    run
 }
 
 /// Of two causes one that refuses less than this share is hardly there beside the other.
@@ -172,7 +178,7 @@ const DROWNED: f64 = 0.06;
 const MOST_TRIES: usize = 12;
 
 /// No run is made longer than this.
-const LONGEST_NS: i64 = 160_000_000_000;
+pub const LONGEST_NS: i64 = 160_000_000_000;
 
 /// How many units that plant refused.
 fn refused_by(run: &Run, plant: usize) -> usize {

@@ -5,7 +5,8 @@ use std::collections::VecDeque;
 
 use crate::{
     lab::{
-        request::{Ending, Request},
+        request::{Ending, Kind, Request},
+        scenario::Scenario,
         surface::Surface,
         wire::{Ears, Heard, close, pong, text},
     },
@@ -107,6 +108,7 @@ fn offer(connection: &Connection<'_>, message: Vec<u8>, due: &mut VecDeque<Due>)
     shared.note(&decision, true);
     let bytes = match decision.close_code {
         Some(code) => close(code, None),
+        None if says_nothing_yet(&shared.scenario, &request) => Vec::new(),
         None => match decision.body(surface, &request.body) {
             nothing if nothing.is_empty() => Vec::new(),
             body => text(body.into_bytes(), None),
@@ -115,6 +117,12 @@ fn offer(connection: &Connection<'_>, message: Vec<u8>, due: &mut VecDeque<Due>)
     // Answers keep the order of what they answer.
     let at = (now + decision.latency_ns).max(due.back().map_or(0, |last| last.at));
     due.push_back(Due { at, exchange: Some(exchange), bytes, closes: decision.close_code.is_some() });
+}
+
+/// An answer carries the acknowledgement that a message which is held back waits for: where that is planted, the first
+/// message has none.
+fn says_nothing_yet(scenario: &Scenario, request: &Request) -> bool {
+    request.kind == Kind::Hello && scenario.plants.iter().any(|plant| plant.info.id == "frame-overtaken")
 }
 
 fn request(surface: Surface, message: Vec<u8>) -> Request {
