@@ -94,6 +94,36 @@ pub(super) fn cannot_be_told(sample: &Sample, left: &[u32], first: &Model, secon
     overlap(sample, left, first, second) >= THE_SAME && fits_no_worse(sample, left, first, second)
 }
 
+/// How a second explanation stands to a first one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Standing {
+    /// It explains something else, or worse.
+    Other,
+    /// It explains what the first does, and about as well.
+    Alike,
+    /// It explains what the first does, and better than the scatter of both admits.
+    Better,
+}
+
+/// How the second stands to the first. Unlike [`cannot_be_told`] it may make those refusals far more likely, and explain
+/// others beside them.
+pub(super) fn standing(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> Standing {
+    let (mut both, mut own) = (0.0, 0.0);
+    for (at, _) in left.iter().enumerate().filter(|(_, position)| sample.refused[**position as usize]) {
+        both += f64::from(first.0[at].min(second.0[at]));
+        own += f64::from(first.0[at]);
+    }
+    if both < THE_SAME * own {
+        return Standing::Other;
+    }
+    let (sum, scatter) = lead(sample, left, first, second);
+    match sum {
+        _ if sum > 2.0 && sum >= TOLD * scatter => Standing::Other,
+        _ if sum < -2.0 && sum <= -TOLD * scatter => Standing::Better,
+        _ => Standing::Alike,
+    }
+}
+
 /// How far both make the same refusals likely: 1 all of them alike, 0 where one explains what the other does not.
 fn overlap(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> f64 {
     let (mut both, mut either) = (0.0, 0.0);
@@ -105,6 +135,12 @@ fn overlap(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> f64 
 }
 
 fn fits_no_worse(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> bool {
+    let (sum, scatter) = lead(sample, left, first, second);
+    sum <= 2.0 || sum < TOLD * scatter
+}
+
+/// By how much the first is likelier than the second, and how much that scatters over blocks of time.
+fn lead(sample: &Sample, left: &[u32], first: &Model, second: &Model) -> (f64, f64) {
     let mut sums = vec![0.0_f64; BLOCKS.min(left.len()).max(1)];
     let blocks = sums.len();
     for (at, position) in left.iter().enumerate() {
@@ -117,5 +153,5 @@ fn fits_no_worse(sample: &Sample, left: &[u32], first: &Model, second: &Model) -
     let sum: f64 = sums.iter().sum();
     let mean = sum / blocks as f64;
     let scatter = (sums.iter().map(|own| (own - mean).powi(2)).sum::<f64>()).sqrt();
-    sum <= 2.0 || sum < TOLD * scatter
+    (sum, scatter)
 }

@@ -1,6 +1,6 @@
 //! Candidates: what could explain refusals, each reduced to at most 254 bins, chosen without a look at the outcomes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use crate::{
     model::{
@@ -64,7 +64,40 @@ pub(super) enum Kind {
     },
 }
 
+/// Bins on either side of a cut that are divided further where it must be exact.
+const SHARPENED: usize = 2;
+
 impl Candidate {
+    /// The same dose with the bins around a cut divided as finely as there is room: what is held against a window, whose
+    /// ends are exact, must not lose by its bins. Nothing of what is no dose.
+    pub(super) fn sharpened(&self, cut: usize) -> Option<Self> {
+        let Kind::Dose { counting, sides, special, values } = &self.kind else { return None };
+        let (low, high) = (cut.saturating_sub(SHARPENED), (cut + SHARPENED).min(self.count));
+        let is_near = |bin: u8| bin != MISSING && (low..high).contains(&(bin as usize));
+        let mut edges: Vec<f32> =
+            self.bins.iter().zip(values).filter(|(bin, _)| is_near(**bin)).map(|(_, value)| *value).collect();
+        edges.sort_unstable_by(f32::total_cmp);
+        edges.dedup();
+        let room = (MISSING as usize).saturating_sub(self.count + 1);
+        let step = edges.len().div_ceil(room.max(1)).max(1);
+        // What lies below the lowest edge is the first bin.
+        let edges: Vec<f32> = edges.into_iter().skip(1).step_by(step).collect();
+        let fresh = edges.len() + 1;
+        let rebinned = |(bin, value): (&u8, &f32)| match *bin as usize {
+            _ if *bin == MISSING => MISSING,
+            bin if bin < low => bin as u8,
+            bin if bin < high => (low + edges.partition_point(|edge| edge <= value)) as u8,
+            bin => (bin + fresh - (high - low)) as u8,
+        };
+        Some(Self {
+            hypothesis: self.hypothesis.clone(),
+            bins: self.bins.iter().zip(values).map(rebinned).collect(),
+            count: self.count + fresh - (high - low),
+            within_routes: self.within_routes,
+            kind: Kind::Dose { counting: *counting, sides: *sides, special: *special, values: values.clone() },
+        })
+    }
+
     /// Log-likelihood that its freedom wins by chance, for `n` units: per free number half the logarithm of the units, and
     /// the logarithm of what was tried. Between equals: a flag before a dose before a contrast, the simpler dose first.
     pub(super) fn penalty(&self, n: usize) -> f64 {
@@ -81,20 +114,49 @@ impl Candidate {
     }
 }
 
-/// All that vary, and the ids of those that do not.
-pub(super) fn all(columns: &Columns, sample: &Sample, doses: Vec<Dose>, seed: u64) -> (Vec<Candidate>, Vec<String>) {
+/// What there is to choose from.
+#[derive(Default)]
+pub(super) struct Candidates {
+    /// All that vary, each once.
+    pub(super) all: Vec<Candidate>,
+    /// The ids of those that do not.
+    pub(super) constant: Vec<String>,
+    /// Doses that are another one here, unit by unit, where all come from one address, say: that one, and they.
+    pub(super) twins: BTreeSet<(String, String)>,
+}
+
+/// All candidates.
+pub(super) fn all(columns: &Columns, sample: &Sample, doses: Vec<Dose>, seed: u64) -> Candidates {
     let mut candidates: Vec<Candidate> = Vec::new();
     let mut constant = Vec::new();
+    let mut twins = BTreeSet::new();
     let flags = flags(columns, sample);
     let routes = route_contrast(columns, sample);
     let contrasts = contrasts(columns, sample);
     let doses = doses.into_iter().map(|dose| of_dose(dose, sample, seed));
     for candidate in flags.into_iter().chain(doses).chain(routes).chain(contrasts) {
-        if varies(&candidate) { candidates.push(candidate) } else { constant.push(candidate.hypothesis) }
+        if !varies(&candidate) {
+            constant.push(candidate.hypothesis);
+        } else if let Some(twin) = candidates.iter().find(|known| is_twin(known, &candidate)) {
+            twins.insert((twin.hypothesis.clone(), candidate.hypothesis));
+        } else {
+            candidates.push(candidate);
+        }
     }
     constant.retain(|id| candidates.iter().all(|candidate| candidate.hypothesis != *id));
     constant.dedup();
-    (candidates, constant)
+    twins.retain(|(_, twin)| candidates.iter().all(|candidate| candidate.hypothesis != *twin));
+    Candidates { all: candidates, constant, twins }
+}
+
+/// Whether a dose is another one by a second name: of the same counting, and the same for every unit.
+fn is_twin(known: &Candidate, candidate: &Candidate) -> bool {
+    let (Kind::Dose { counting: of_known, values: known, .. }, Kind::Dose { counting, values, .. }) =
+        (&known.kind, &candidate.kind)
+    else {
+        return false;
+    };
+    counting.is_some() && of_known == counting && known.iter().zip(values).all(|(a, b)| a.to_bits() == b.to_bits())
 }
 
 /// Whether there is anything to compare: two bins that hold units, or one and units that it says nothing of.

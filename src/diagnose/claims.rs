@@ -105,6 +105,9 @@ impl Evidence<'_> {
             self.verdict.confounded.iter().find(|found| found.hypotheses.iter().any(|id| is_meant(hypothesis, id)));
         if let Some(found) = confounded {
             let taken = found.hypotheses.first().map_or("", String::as_str);
+            if found.experiment.is_empty() {
+                return Says::Yes(format!("{taken} is a cause, and {hypothesis} is the same here: {}", found.why));
+            }
             return Says::Unknown(format!(
                 "{hypothesis} cannot be told from {taken} on these data: {}",
                 found.experiment

@@ -1,6 +1,6 @@
 //! What to try next: the command whose result would tell confounded causes apart, or show that a cause is one.
 
-use crate::model::finding::{Cause, Direction};
+use crate::model::finding::{Cause, Confounded, Direction};
 
 /// A change that takes one cause away and leaves the others, as `firstframe experiment` spells it; `None` where no change
 /// of the client's does.
@@ -21,7 +21,7 @@ pub(super) fn arm(hypothesis: &str, cause: Option<&Cause>) -> Option<String> {
         "open-sockets" | "sockets-per-address" => {
             format!("copies={:.0}", value.map_or(10.0, |value| (value - 1.0).max(1.0)))
         }
-        "request-rate" => "delay=websocket=false:200ms".to_owned(),
+        "request-rate" | "byte-rate" => "delay=websocket=false:200ms".to_owned(),
         "connection-rate" => "ramp=60s".to_owned(),
         "since-open" => since_open(threshold.map(|threshold| (threshold.direction, threshold.value))),
         "metadata-before-open" | "metadata-too-soon" => "hold=metadata:100ms".to_owned(),
@@ -62,6 +62,19 @@ pub(super) fn command(hypotheses: &[String], cause: &Cause, capture: Option<&str
     let capture = capture.map(|name| format!(" -c {}", quoted(name))).unwrap_or_default();
     let arms: Vec<String> = arms.iter().map(|arm| quoted(arm)).collect();
     format!("firstframe experiment{capture} --arms {} --rounds 5", arms.join(" "))
+}
+
+/// Two names of one thing, on these data: no experiment of this load tells them apart.
+pub(super) fn one_and_the_same(cause: &str, twin: &str) -> Confounded {
+    let scope = |hypothesis: &str| {
+        let scope = hypothesis.rsplit_once("-per-").map(|(_, scope)| scope.to_owned());
+        scope.filter(|scope| scope != "minute")
+    };
+    let why = match (scope(twin), scope(cause)) {
+        (Some(scope), None) => format!("all of the load has one {scope}, so that they are one and the same here"),
+        _ => "they are the same for every request, so that they are one and the same here".to_owned(),
+    };
+    Confounded { hypotheses: vec![cause.to_owned(), twin.to_owned()], experiment: String::new(), why }
 }
 
 /// As a shell takes it for one word.

@@ -2,12 +2,16 @@
 //! what it covers, repeat.
 #![expect(clippy::indexing_slicing, reason = "every index comes from the lengths of the vectors made here")]
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::stats::binomial::Binomial;
+use crate::{
+    model::{columns::NONE, finding::Direction},
+    stats::binomial::Binomial,
+};
 
 use super::{
-    Options, alike,
+    Options,
+    alike::{self, Standing},
     candidate::{Candidate, Kind, MISSING},
     sample::Sample,
     shifts::{self, Layout, Tested},
@@ -22,8 +26,14 @@ const LEAST_SHARE: f64 = 0.01;
 const LEAST_REFUSED: usize = 10;
 /// What follows from refusals and keeps less than this of what it explains tells nothing of its own.
 const LEAST_OF_ITS_OWN: f64 = 0.2;
-/// Doses are stratified by a dose that was taken before in so many steps.
-const DOSE_STEPS: usize = 6;
+/// So many units are the begin of a window, and a load that so few of the accepted meet was high then.
+const ONSET: usize = 9;
+const SELDOM: f64 = 0.01;
+/// A value that so many sessions bear must be refused also where the one in so many that is refused most is left out.
+const MANY: usize = 10;
+/// Doses are stratified by a dose that was taken before in so many steps, each half as wide as the one before towards
+/// what was refused: what lies close to a limit here may lie beyond it at the server.
+const DOSE_STEPS: usize = 8;
 /// Flags that say of a dose that it is large: the dose says more.
 const OF_A_DOSE: &[&str] = &["head-too-large", "metadata-too-late", "metadata-too-soon", "shared-token"];
 /// A flag that covers this share of the refusals of a dose, as purely, says what they are.
@@ -226,8 +236,11 @@ impl Search<'_> {
                 let own = self.of_its_own(candidate, split, left);
                 gain *= if own < LEAST_OF_ITS_OWN { 0.0 } else { own };
             }
+            if !self.tells_how_much(candidate, split, left) || !self.is_of_many(candidate, split, left) {
+                gain = 0.0;
+            }
             let score = gain - candidate.penalty(left.len());
-            let holds = tested.p <= self.options.level && score > 0.0;
+            let holds = tested.p <= self.options.level_of_a_test() && score > 0.0;
             note(&mut found.tried[at], score, Some(tested.p), if holds { Why::Worse } else { Why::Chance });
             if holds {
                 holding.push(Holding { candidate: at, split, score, p: tested.p });
@@ -235,6 +248,46 @@ impl Search<'_> {
         }
         holding.sort_by(|a, b| b.score.total_cmp(&a.score).then(a.candidate.cmp(&b.candidate)));
         holding
+    }
+
+    /// Whether a dose tells refused from accepted among the units that have it: that those without it fare otherwise says
+    /// nothing of how much is too much.
+    fn tells_how_much(&self, candidate: &Candidate, split: Split, left: &[u32]) -> bool {
+        if !matches!(candidate.kind, Kind::Dose { .. }) {
+            return true;
+        }
+        let Some(known) = self.table(candidate, left).known() else { return true };
+        split::curve_gain(&known, split, self.binomial) > candidate.penalty(left.len())
+    }
+
+    /// Whether a contrast's value is refused where it is borne, and not with a few of the many sessions that bear it:
+    /// those have another reason, and what they have in common with the others is none.
+    fn is_of_many(&self, candidate: &Candidate, split: Split, left: &[u32]) -> bool {
+        if !matches!(candidate.kind, Kind::Contrast { .. }) || split.gain <= 0.0 {
+            return true;
+        }
+        let bears = |position: usize| split.covers(candidate.bins[position] as usize);
+        let mut refused: BTreeMap<u32, usize> = BTreeMap::new();
+        for position in left.iter().map(|position| *position as usize).filter(|position| bears(*position)) {
+            let session = self.sample.session[position];
+            if session != NONE {
+                *refused.entry(session).or_default() += usize::from(self.sample.refused[position]);
+            }
+        }
+        if refused.len() < MANY {
+            return true;
+        }
+        let mut most: Vec<(usize, u32)> = refused.into_iter().map(|(session, refused)| (refused, session)).collect();
+        most.sort_unstable_by(|a, b| b.cmp(a));
+        most.truncate(most.len().div_ceil(MANY));
+        let few: BTreeSet<u32> = most.into_iter().map(|(_, session)| session).collect();
+        let is_other = |position: &u32| {
+            let position = *position as usize;
+            !(bears(position) && few.contains(&self.sample.session[position]))
+        };
+        let others: Vec<u32> = left.iter().copied().filter(is_other).collect();
+        let (again, gain) = self.on_all(candidate, &others);
+        again.cut == split.cut && gain - candidate.penalty(others.len()) > LEAST_OF_ITS_OWN * split.gain
     }
 
     fn layout(&self, positions: &[u32], strata: usize, stratum: impl Fn(u32) -> usize) -> Layout {
@@ -276,12 +329,17 @@ impl Search<'_> {
     }
 
     /// What had been refused just before that could bring the candidate about: anything, and of the client's own where
-    /// its own pace is the dose (who is always refused goes round faster).
+    /// its own pace is the dose (who is always refused goes round faster), or what it waited for the lack of a refused
+    /// one's answer.
     fn recent(&self, candidate: &Candidate, position: usize) -> usize {
         let own = match candidate.hypothesis.as_str() {
-            "request-rate-per-token" | "token-requests-per-minute" | "connection-ordinal" | "connection-idle" => {
-                self.sample.own[position] as usize
-            }
+            "request-rate-per-token"
+            | "token-requests-per-minute"
+            | "connection-ordinal"
+            | "connection-idle"
+            | "metadata-before-open"
+            | "metadata-before-ready"
+            | "metadata-without-socket" => self.sample.own[position] as usize,
             _ => 0,
         };
         self.sample.recent[position] as usize * OWN_STEPS + own
@@ -314,7 +372,7 @@ impl Search<'_> {
             (window, score)
         });
         let outage = window.as_ref().filter(|(_, score)| *score > 0.0);
-        let holding = self.flags_first(left, holding);
+        let holding = self.numbers_first(left, self.flags_first(left, holding));
         let is_route = |holding: &&Holding| self.candidates[holding.candidate].hypothesis == "contrast:route";
         // A route that is refused more explains some of whatever happens on it: it is taken where nothing else is.
         let in_turn = holding.iter().filter(|h| !is_route(h)).chain(holding.iter().filter(is_route));
@@ -359,6 +417,19 @@ impl Search<'_> {
         holding
     }
 
+    /// Puts the number of requests before their bytes where these tell nothing more.
+    fn numbers_first(&self, left: &[u32], mut holding: Vec<Holding>) -> Vec<Holding> {
+        let is = |held: &Holding, hypothesis: &str| self.candidates[held.candidate].hypothesis == hypothesis;
+        let Some(bytes) = holding.first().filter(|best| is(best, "byte-rate")) else { return holding };
+        let Some(at) = holding.iter().position(|held| is(held, "request-rate")) else { return holding };
+        let model = |held: &Holding| self.model(&self.candidates[held.candidate], held.split, left, true);
+        if alike::cannot_be_told(self.sample, left, &model(bytes), &model(&holding[at])) {
+            let number = holding.remove(at);
+            holding.insert(0, number);
+        }
+        holding
+    }
+
     /// Whether a flag covers what the best explanation finds refused, and no more of what is accepted.
     fn names_the_same(&self, left: &[u32], best: &Holding, flag: &Holding) -> bool {
         let covers = |held: &Holding, position: usize| {
@@ -392,7 +463,7 @@ impl Search<'_> {
         };
         let p = window::p_value(&outcomes(left), window, shuffles, self.options.seed, self.binomial);
         let outside: Vec<u32> = left[..window.from].iter().chain(&left[window.to..]).copied().collect();
-        if p <= self.options.level || self.refused(&outside) < least {
+        if p <= self.options.level_of_a_test() || self.refused(&outside) < least {
             return p;
         }
         let mut aside = Found { taken: Vec::new(), tried: self.untried(), admissible: 0, left: Vec::new() };
@@ -451,7 +522,7 @@ impl Search<'_> {
             return None;
         }
         let p = self.window_p(left, window, shares, least, found);
-        if p > self.options.level {
+        if p > self.options.level_of_a_test() {
             return None;
         }
         let (from, to) = (*covered.first()?, *covered.last()?);
@@ -464,20 +535,60 @@ impl Search<'_> {
                 push_new(&mut alike_to, &candidate.hypothesis);
             }
         }
-        // A load that rose past its limit once and stayed there fails the test of shifts, as an outage does, and looks
-        // like one.
-        for candidate in self.candidates.iter().filter(|candidate| matches!(candidate.kind, Kind::Dose { .. })) {
+        // A load that rose past its limit once or twice fails the test of shifts, as an outage does, and looks like one.
+        // Where it tells who was refused better than the time does, it is what there is one stretch of.
+        let mut better: Option<Holding> = None;
+        for (at, candidate) in self.candidates.iter().enumerate() {
+            if !matches!(candidate.kind, Kind::Dose { .. }) || self.is_taken(candidate, found) {
+                continue;
+            }
             let (split, gain) = self.on_all(candidate, left);
-            let brought_about =
-                follows_refusals(candidate, split) && self.of_its_own(candidate, split, left) < LEAST_OF_ITS_OWN;
-            if gain > candidate.penalty(left.len())
-                && !brought_about
-                && alike::cannot_be_told(self.sample, left, &model, &self.model(candidate, split, left, true))
-            {
+            let brought_about = follows_refusals(candidate, split)
+                && self.of_its_own(candidate, split, left) < LEAST_OF_ITS_OWN
+                && !self.was_there_first(candidate, left, window);
+            let score = gain - candidate.penalty(left.len());
+            if score <= 0.0 || brought_about || !self.tells_how_much(candidate, split, left) {
+                continue;
+            }
+            let sharp = candidate.sharpened(split.cut);
+            let (sharp, its) = match &sharp {
+                Some(sharp) => (sharp, self.on_all(sharp, left).0),
+                None => (candidate, split),
+            };
+            let standing = alike::standing(self.sample, left, &model, &self.model(sharp, its, left, true));
+            if standing != Standing::Other {
                 push_new(&mut alike_to, &candidate.hypothesis);
             }
+            if standing == Standing::Better && better.as_ref().is_none_or(|best| score > best.score) {
+                better = Some(Holding { candidate: at, split, score, p });
+            }
+        }
+        if let Some((held, (what, covered))) = better.and_then(|held| self.covered(&held, left).map(|own| (held, own)))
+        {
+            let own = &self.candidates[held.candidate].hypothesis;
+            alike_to.retain(|id| id != own);
+            alike_to.insert(0, "time-window".to_owned());
+            return Some(Taken { what, left: left.to_vec(), covered, gain: held.score, p, alike: alike_to });
         }
         Some(Taken { what: What::Window(from, to), left: left.to_vec(), covered, gain: score, p, alike: alike_to })
+    }
+
+    /// Whether a load stood higher when a window began than it does where nothing is refused: then refusals have not
+    /// brought it about, even if they keep it up.
+    fn was_there_first(&self, candidate: &Candidate, left: &[u32], window: &Window) -> bool {
+        let bin = |position: &u32| candidate.bins[*position as usize];
+        let known = |bins: &mut Vec<u8>| {
+            bins.retain(|bin| *bin != MISSING);
+            bins.sort_unstable();
+        };
+        let mut first: Vec<u8> = left[window.from..window.to].iter().take(ONSET).map(bin).collect();
+        let outside = left[..window.from].iter().chain(&left[window.to..]);
+        let mut accepted: Vec<u8> = outside.filter(|p| !self.sample.refused[**p as usize]).map(bin).collect();
+        known(&mut first);
+        known(&mut accepted);
+        let Some(stood) = first.get(first.len() / 2) else { return false };
+        let as_high = accepted.len() - accepted.partition_point(|bin| bin < stood);
+        as_high as f64 <= SELDOM * accepted.len() as f64
     }
 
     fn model(&self, candidate: &Candidate, split: Split, left: &[u32], by_route: bool) -> alike::Model {
@@ -500,8 +611,8 @@ impl Search<'_> {
             return Err(Why::Follows);
         }
         for taken in &found.taken {
-            if let What::Dose(of, _) = &taken.what
-                && !self.holds_given(candidate, left, shares, &Given::Dose(*of))
+            if let What::Dose(of, answer) = &taken.what
+                && !self.holds_given(candidate, left, shares, &Given::Dose(*of, answer.threshold.direction))
             {
                 return Err(Why::Explained);
             }
@@ -586,8 +697,8 @@ impl Search<'_> {
         let route = |p: u32| if candidate.within_routes { self.sample.stratum[p as usize] as usize } else { 0 };
         let (steps, step): (usize, Box<dyn Fn(u32) -> usize>) = match given {
             Given::Recent => (RECENT_STEPS, Box::new(|p| self.recent(candidate, p as usize))),
-            Given::Dose(of) => {
-                let edges = self.steps_of(*of, &thin);
+            Given::Dose(of, direction) => {
+                let edges = self.steps_of(*of, *direction, &thin);
                 let bins = &self.candidates[*of].bins;
                 let step = move |p: u32| {
                     let bin = bins[p as usize];
@@ -601,13 +712,19 @@ impl Search<'_> {
         tested.first().is_some_and(|tested: &Tested| tested.p <= self.options.level)
     }
 
-    /// Bins that cut a dose into steps of equally many units.
-    fn steps_of(&self, candidate: usize, positions: &[u32]) -> Vec<u8> {
+    /// Bins that cut a dose into steps.
+    fn steps_of(&self, candidate: usize, direction: Direction, positions: &[u32]) -> Vec<u8> {
         let bins = &self.candidates[candidate].bins;
         let mut own: Vec<u8> = positions.iter().map(|p| bins[*p as usize]).filter(|bin| *bin != MISSING).collect();
         own.sort_unstable();
-        let mut edges: Vec<u8> =
-            (1..DOSE_STEPS).filter_map(|step| own.get(step * own.len() / DOSE_STEPS).copied()).collect();
+        let edge = |step: usize| {
+            let beyond = own.len() >> step;
+            let at = if direction == Direction::Above { own.len() - beyond } else { beyond };
+            // Below, the step's own end belongs to it.
+            own.get(at).map(|bin| if direction == Direction::Above { *bin } else { bin.saturating_add(1) })
+        };
+        let mut edges: Vec<u8> = (1..DOSE_STEPS).filter_map(edge).collect();
+        edges.sort_unstable();
         edges.dedup();
         edges
     }
@@ -617,8 +734,8 @@ impl Search<'_> {
 enum Given {
     /// What was refused just before.
     Recent,
-    /// A dose that was taken before.
-    Dose(usize),
+    /// A dose that was taken before, and which side of it was refused.
+    Dose(usize, Direction),
 }
 
 /// Whether refusals themselves bring it about: they are fast, so clients send more; clients connect anew after them.

@@ -25,6 +25,7 @@ use crate::{
     model::{
         columns::{AnsweredBy, Columns, Outcome},
         finding::{Conclusion, Confounded, Verdict},
+        flag::Subject,
     },
     profile::Claim,
     stats::binomial::Binomial,
@@ -38,7 +39,7 @@ use sample::Sample;
 pub struct Options {
     /// Of all that is drawn at random: the same seed, the same verdict.
     pub seed: u64,
-    /// The family-wise level at which a cause holds.
+    /// The family-wise level at which a cause holds: half of it for what is shifted, half for outages.
     pub level: f64,
     /// Fewer refused units are not enough data.
     pub min_refusals: usize,
@@ -50,6 +51,13 @@ pub struct Options {
     pub max_causes: usize,
     /// The capture's name for commands that are proposed; without one they mean the newest.
     pub capture: Option<String>,
+}
+
+impl Options {
+    /// The level of each of the two tests.
+    fn level_of_a_test(&self) -> f64 {
+        self.level / 2.0
+    }
 }
 
 /// So many that cannot be told from a cause are named with it.
@@ -95,12 +103,13 @@ fn decide(
     progress: &mut dyn FnMut(f64),
 ) -> (Vec<Tried>, Vec<String>) {
     let sample = Sample::new(columns);
-    let (candidates, constant) = candidate::all(columns, &sample, doses::all(columns), options.seed);
+    let candidate::Candidates { all: candidates, constant, twins } =
+        candidate::all(columns, &sample, doses::all(columns), options.seed);
     progress(0.3);
     let binomial = Binomial::default();
     let search = Search { sample: &sample, candidates: &candidates, options, binomial: &binomial };
     let positions = sample.comparable(columns);
-    let found = search.run(positions, &mut |done| progress(0.3 + 0.6 * done));
+    let mut found = search.run(positions, &mut |done| progress(0.3 + 0.6 * done));
     if found.admissible < options.min_shifts {
         verdict.result = Conclusion::NotEnoughData;
         verdict.missing.push(format!(
@@ -121,10 +130,20 @@ fn decide(
             hypotheses,
         });
     }
+    for (cause, twin) in &twins {
+        if verdict.causes.iter().any(|taken| taken.hypothesis == *cause) {
+            verdict.confounded.push(experiments::one_and_the_same(cause, twin));
+        }
+    }
     let alike = verdict.confounded.iter().flat_map(|found| &found.hypotheses).map(String::as_str).collect();
     verdict.rejected_candidates = rejected::list(&found.tried, &verdict.causes, &alike);
     if !verdict.causes.is_empty() {
         verdict.result = Conclusion::Causes;
+    }
+    // A claim that means the one means the other.
+    for (known, twin) in twins {
+        let tried: Vec<Tried> = found.tried.iter().filter(|tried| tried.hypothesis == known).cloned().collect();
+        found.tried.extend(tried.into_iter().map(|tried| Tried { hypothesis: twin.clone(), ..tried }));
     }
     (found.tried, constant)
 }
@@ -142,6 +161,9 @@ fn counted(columns: &Columns) -> Verdict {
     Verdict {
         refused,
         total: refused + count(Outcome::Accepted),
+        messages: (columns.units.outcome.iter().zip(&columns.units.subject))
+            .filter(|(outcome, subject)| **outcome != Outcome::Uncounted && matches!(subject, Subject::Frame(_)))
+            .count() as u64,
         answered_by,
         honesty: honesty::of(columns),
         ..Verdict::default()

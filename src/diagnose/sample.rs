@@ -21,6 +21,8 @@ pub(super) struct Sample {
     pub(super) refused: Vec<bool>,
     /// Its stratum.
     pub(super) stratum: Vec<u8>,
+    /// Its session; [`NONE`] where it is not known.
+    pub(super) session: Vec<u32>,
     /// The routes that have a stratum, by stratum; the one after the last is for all others.
     pub(super) routes: Vec<u32>,
     /// How much of what was answered last, before this was offered, was refused: 0 nothing, 4 nearly all.
@@ -51,12 +53,13 @@ impl Sample {
         let (stratum, routes) = strata(columns, &unit, &refused);
         let offered_ns: Vec<i64> = unit.iter().filter_map(|u| units.offered_ns.get(*u as usize).copied()).collect();
         let ended: Vec<i64> = unit.iter().filter_map(|u| units.ended_ns.get(*u as usize).copied()).collect();
+        let session = unit.iter().map(|u| units.session.get(*u as usize).copied().unwrap_or(NONE)).collect();
         let recent = recent(&offered_ns, &ended, &refused);
         let own = own(columns, &unit, &refused);
         let is_own = |u: &u32| units.answered_by.get(*u as usize) == Some(&AnsweredBy::Intermediary);
         let by_intermediary = unit.iter().map(is_own).collect();
         let transit_ns = transit(columns);
-        Self { unit, refused, stratum, routes, recent, own, by_intermediary, offered_ns, transit_ns }
+        Self { unit, refused, stratum, session, routes, recent, own, by_intermediary, offered_ns, transit_ns }
     }
 
     /// How many.

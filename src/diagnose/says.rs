@@ -65,6 +65,7 @@ pub(super) fn amount(hypothesis: &str, value: f64) -> String {
         "since-open" | "connection-idle" if value.abs() >= 1e9 => format!("{:.2} s", value / 1e9),
         "since-open" | "connection-idle" => format!("{:.1} ms", value / 1e6),
         "head-size" | "body-size" => format!("{value:.0} bytes"),
+        "byte-rate" => format!("{value:.0} bytes a second"),
         "request-rate" | "request-rate-per-token" | "connection-rate" => format!("{value:.0} a second"),
         "token-requests-per-minute" => format!("{value:.0} a minute"),
         _ => format!("{value:.0}"),

@@ -66,16 +66,22 @@ impl Layout {
                 slots.push(slot as u16);
             }
         }
-        self.shift(&mut table, &slots, 0.0);
+        self.place(&mut table, &slots, |_| 0);
         (table, slots)
     }
 
-    /// Counts the refused where they come to lie, shifted by a share of each stratum.
+    /// Counts the refused where they come to lie, shifted by a share of each stratum. However few units there are, they do
+    /// not stay where they are: what is compared with chance must not be in it.
     fn shift(&self, table: &mut Table, slots: &[u16], share: f64) {
+        self.place(table, slots, |len| ((share * len as f64).round() as usize).max(1).min(len.saturating_sub(1)));
+    }
+
+    /// Counts the refused, each so many places further on in its stratum.
+    fn place(&self, table: &mut Table, slots: &[u16], by: impl Fn(usize) -> usize) {
         table.accept_all();
         for (stratum, refused) in self.refused.iter().enumerate() {
             let own = &slots[self.bounds[stratum]..self.bounds[stratum + 1]];
-            let by = (share * own.len() as f64).round() as usize;
+            let by = by(own.len());
             for hit in refused {
                 let to = *hit as usize + by;
                 let to = if to >= own.len() { to - own.len() } else { to };

@@ -41,6 +41,18 @@ impl Table {
         self.total[slot] += 1;
     }
 
+    /// The same without the units that have no bin; nothing where there are none.
+    pub(super) fn known(&self) -> Option<Self> {
+        let mut known = self.clone();
+        let mut missing = 0;
+        for (refused, total) in known.refused.chunks_exact_mut(self.slots).zip(known.total.chunks_exact_mut(self.slots))
+        {
+            missing += total[self.slots - 1];
+            (refused[self.slots - 1], total[self.slots - 1]) = (0, 0);
+        }
+        (missing > 0).then_some(known)
+    }
+
     /// Forgets the refused, not how many units there are.
     pub(super) fn accept_all(&mut self) {
         self.refused.fill(0);

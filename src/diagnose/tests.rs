@@ -49,6 +49,18 @@ fn a_limit_of_a_key_is_not_taken_for_one_of_all() {
 }
 
 #[test]
+fn two_names_of_one_thing_are_no_confounders() {
+    let (columns, _) = run(&Load { addresses: 1, ..small() }, &[Plant::Inflight { limit: 24, offered: false }], 7);
+    let claims = [claim("address", &["inflight-per-address"])];
+    let verdict = diagnose(&columns, &claims, &Options::default(), &mut |_| ());
+    assert_eq!(verdict.causes[0].hypothesis, "inflight");
+    let [same] = verdict.confounded.as_slice() else { panic!("{:#?}", verdict.confounded) };
+    assert_eq!((same.hypotheses.join(" "), same.experiment.as_str()), ("inflight inflight-per-address".to_owned(), ""));
+    assert!(same.why.contains("one address"), "{}", same.why);
+    assert_eq!(verdict.claims[0].result, ClaimVerdict::Supported, "{:?}", verdict.claims);
+}
+
+#[test]
 fn each_kind_of_cause_comes_first() {
     let cases = [
         (Plant::PerRoute { limit: 10 }, "inflight-per-route"),

@@ -134,7 +134,7 @@ pub struct Flagged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contrast {
     /// Its hypothesis: `contrast:header:accept`, `contrast:path:scriptId`, `contrast:server:x-served-by`,
-    /// `contrast:client`, `contrast:tenant`.
+    /// `contrast:client`, `contrast:address`, `contrast:tenant`.
     pub hypothesis: String,
     /// The values, for people: secrets are fingerprints, and a header's absence is `(absent)`.
     pub values: Vec<String>,

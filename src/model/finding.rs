@@ -15,6 +15,9 @@ pub struct Verdict {
     pub refused: u64,
     /// Units that were accepted or refused.
     pub total: u64,
+    /// Of them, messages on sockets; the others are requests.
+    #[serde(default)]
+    pub messages: u64,
     /// What explains the refusals, first found first: each of what those before it left.
     pub causes: Vec<Cause>,
     /// Refused units that no cause covers.

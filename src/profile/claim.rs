@@ -87,6 +87,7 @@ pub const HYPOTHESES: &[&str] = &[
     "request-rate",
     "request-rate-per-token",
     "token-requests-per-minute",
+    "byte-rate",
     "connection-rate",
     "since-open",
     "connection-ordinal",
@@ -97,6 +98,7 @@ pub const HYPOTHESES: &[&str] = &[
     // Contrasts.
     "contrast:route",
     "contrast:client",
+    "contrast:address",
     "contrast:tenant",
     // Who answered.
     "answered-by:api",

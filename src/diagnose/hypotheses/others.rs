@@ -28,6 +28,14 @@ pub(super) const ALL: &[Hypothesis] = &[
         refuted_by: "The same requests from another client are refused as well.",
     },
     Hypothesis {
+        id: "contrast:address",
+        kind: Kind::Other,
+        unit: None,
+        means: "What comes from one client address is refused more than the others.",
+        advice: "Compare that injector with the others: its versions, its way to the API, its data.",
+        refuted_by: "The same requests from another address are refused as well.",
+    },
+    Hypothesis {
         id: "contrast:tenant",
         kind: Kind::Other,
         unit: None,

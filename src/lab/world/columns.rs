@@ -7,7 +7,10 @@ use crate::{
     lab::{api::RefusedBy, request::Kind, scenario::MILLI, surface::Surface},
     model::{
         ExchangeId, FrameId,
-        columns::{AnsweredBy, Columns, Flagged, NONE, Observer, Outcome, SocketSpan, UNKNOWN, Units},
+        columns::{
+            ABSENT, AnsweredBy, Columns, ConnectionSpan, Contrast, Flagged, NONE, Observer, Outcome, SocketSpan,
+            UNKNOWN, Units,
+        },
         flag::Subject,
     },
 };
@@ -70,7 +73,8 @@ pub(super) fn columns(mut recorder: Recorder, until_ns: i64, is_whole: bool) -> 
     };
     let refused_by = recorder.units.iter().map(|unit| unit.refused_by).collect();
     let order: Vec<usize> = recorder.units.iter().map(|unit| unit.number).collect();
-    let contrasts = recorder.properties.into_contrasts(&order, &units.outcome);
+    let mut contrasts = recorder.properties.into_contrasts(&order, &units.outcome);
+    contrasts.push(addresses(&units, &recorder.connections));
     let columns = Columns {
         units,
         routes: recorder.routes,
@@ -85,6 +89,19 @@ pub(super) fn columns(mut recorder: Recorder, until_ns: i64, is_whole: bool) -> 
         notes: if is_whole { Vec::new() } else { vec!["the run was cut off".to_owned()] },
     };
     (columns, refused_by)
+}
+
+/// Where each unit came from.
+fn addresses(units: &Units, connections: &[ConnectionSpan]) -> Contrast {
+    let address = |connection: &u32| connections.get(*connection as usize).map(|connection| connection.address);
+    let of = units.connection.iter().map(|connection| address(connection).map_or(ABSENT, |address| address as u16));
+    let most = connections.iter().map(|connection| connection.address).max().unwrap_or_default();
+    Contrast {
+        hypothesis: "contrast:address".to_owned(),
+        values: (0..=most).map(|number| format!("127.0.0.{number}")).collect(),
+        of: of.collect(),
+        with_answer: false,
+    }
 }
 
 fn spans(sockets: &[SocketTrace]) -> Vec<SocketSpan> {

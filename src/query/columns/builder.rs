@@ -132,7 +132,7 @@ pub(super) struct Builder<'p> {
     closed_by_proxy: Vec<bool>,
     pub(super) routes: Texts,
     tokens: Texts,
-    addresses: Texts,
+    pub(super) addresses: Texts,
     pub(super) rules: Texts,
     pub(super) hits: Vec<Hit>,
     pub(super) openings: Vec<Opening>,

@@ -11,6 +11,7 @@ use crate::{
 use super::{
     builder::{Builder, Opening},
     heads::Properties,
+    intern::Texts,
 };
 
 /// The flag that says who answered.
@@ -44,7 +45,22 @@ pub(super) fn finish(mut builder: Builder<'_>) -> Columns {
         }
     }
     columns.contrasts = contrasts(builder.properties, &columns.units);
+    columns.contrasts.push(addresses(builder.addresses, &columns));
     columns
+}
+
+/// Where each unit came from.
+fn addresses(names: Texts, columns: &Columns) -> Contrast {
+    let of = |connection: &u32| {
+        let span = columns.connections.get(*connection as usize)?;
+        u16::try_from(span.address).ok()
+    };
+    Contrast {
+        hypothesis: "contrast:address".to_owned(),
+        values: names.into_texts(),
+        of: columns.units.connection.iter().map(|connection| of(connection).unwrap_or(ABSENT)).collect(),
+        with_answer: false,
+    }
 }
 
 /// The units by the moment they were offered; `None` where they stand so already.

@@ -21,11 +21,10 @@ pub struct Subject<'a> {
 /// The answer, in two sentences.
 pub fn lead(verdict: &Verdict) -> [String; 2] {
     let Verdict { refused, total, .. } = verdict;
-    let counted =
-        format!("{} of {} requests were refused ({})", count(*refused), count(*total), rate(*refused, *total));
+    let counted = format!("{} of {} were refused ({})", count(*refused), units(verdict), rate(*refused, *total));
     match verdict.result {
         Conclusion::NoRefusals => [
-            format!("None of {} requests was refused.", count(*total)),
+            format!("None of {} was refused.", units(verdict)),
             "There is nothing to explain; more load, or a longer run, may show where refusals begin.".to_owned(),
         ],
         Conclusion::NotEnoughData => [
@@ -51,11 +50,11 @@ pub fn lead(verdict: &Verdict) -> [String; 2] {
 fn causes(verdict: &Verdict) -> [String; 2] {
     let Some((first, others)) = verdict.causes.split_first() else { return [String::new(), String::new()] };
     let one = format!(
-        "{}: this explains {} of {} refusals among {} requests ({}).",
+        "{}: this explains {} of {} refusals among {} ({}).",
         opening(first),
         share(first.explains),
         count(verdict.refused),
-        count(verdict.total),
+        units(verdict),
         rate(verdict.refused, verdict.total)
     );
     let mut rest: Vec<String> =
@@ -71,6 +70,15 @@ fn causes(verdict: &Verdict) -> [String; 2] {
         }
     };
     [one, two]
+}
+
+/// `8,290 requests`; where messages on sockets can be refused as well, `8,290 requests and 1,741 messages`.
+fn units(verdict: &Verdict) -> String {
+    let requests = format!("{} requests", count(verdict.total.saturating_sub(verdict.messages)));
+    match verdict.messages {
+        0 => requests,
+        messages => format!("{requests} and {} messages", count(messages)),
+    }
 }
 
 /// What the first cause comes to, without its figures.
@@ -102,6 +110,7 @@ fn quantity(hypothesis: &str) -> String {
     match hypothesis {
         "request-rate" => "the rate of requests".to_owned(),
         "request-rate-per-token" => "the rate of requests with the same token".to_owned(),
+        "byte-rate" => "the rate of bytes in requests".to_owned(),
         "connection-rate" => "the rate of new connections".to_owned(),
         "since-open" => "the time since the socket's OPEN".to_owned(),
         "connection-ordinal" => "the request's place on its connection".to_owned(),
@@ -162,6 +171,7 @@ pub(super) fn dose(hypothesis: &str, value: f64) -> String {
     match hypothesis {
         "since-open" | "connection-idle" => signed(millis(whole)),
         "head-size" | "body-size" => bytes(whole),
+        "byte-rate" => format!("{}/s", bytes(whole)),
         "request-rate" | "request-rate-per-token" | "connection-rate" => format!("{}/s", number(value)),
         "token-requests-per-minute" => format!("{}/min", number(value)),
         _ => number(value),
@@ -181,6 +191,7 @@ pub(super) fn axis(hypothesis: &str) -> String {
         "request-rate" => "requests per second".to_owned(),
         "request-rate-per-token" => "requests per second with the same token".to_owned(),
         "token-requests-per-minute" => "requests with the same token in a minute".to_owned(),
+        "byte-rate" => "bytes of requests per second".to_owned(),
         "connection-rate" => "new connections per second".to_owned(),
         "since-open" => "time since the socket's OPEN".to_owned(),
         "connection-ordinal" => "which request of its connection".to_owned(),
