@@ -68,7 +68,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let about = About::of(&captures, globals);
     let subject = about.subject();
     if let Some(path) = &args.html {
-        write_whole(path, html::full(&verdict, &columns, subject).as_bytes())
+        write_whole(path, html::full(&verdict, &columns, beside.as_ref(), subject).as_bytes())
             .with_context(|| format!("cannot write {}", path.display()))?;
         if !globals.quiet {
             say(&format!("{} is written", path.display()));

@@ -162,6 +162,12 @@ fn several_captures_are_judged_together() {
     let both = diagnose(&product, &["-c", "one", "-c", "two"]).verdict;
     assert_eq!((&both["refused"], &both["total"]), (&Value::from(4), &Value::from(16)));
     assert_eq!(diagnose(&product, &["-c", "two"]).verdict["total"], 8);
+    // Evidence of several captures bears their names.
+    for selected in [&["two/x7"] as &[&str], &["-c", "one", "-c", "two", "two/x7"]] {
+        assert_eq!(product.json("show", selected)[0]["id"], "x7");
+    }
+    let other = product.command("show").args(["-c", "one", "two/x7"]).output().unwrap();
+    assert_eq!(other.status.code(), Some(2), "{}", describe(&other));
 }
 
 #[test]

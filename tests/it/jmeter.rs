@@ -142,6 +142,11 @@ fn its_own_record_is_laid_beside_the_wire() {
     assert!(run.printed.contains("verdict"), "{}", run.printed);
     let mut verdict = run.product.json("diagnose", &["--jtl", jtl.to_str().unwrap()]);
     let beside = verdict[0]["jtl"].take();
+    let page = run.product.folder.path().join("report.html");
+    let html = ["--jtl", jtl.to_str().unwrap(), "--html", page.to_str().unwrap()];
+    run.product.json("diagnose", &html);
+    let page = std::fs::read_to_string(page).unwrap();
+    assert!(page.contains("JMeter's record") && page.contains("as JMeter's dashboard has"), "{page}");
     assert_eq!(beside["rows"], run.rows.len());
     for nothing in ["not_found", "without_row", "differing", "never_sent", "malformed"] {
         assert_eq!(beside[nothing], Value::Array(Vec::new()), "{nothing}");

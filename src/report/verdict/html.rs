@@ -11,7 +11,7 @@ use crate::{
         columns::Columns,
         finding::{Cause, ClaimVerdict, Conclusion, Verdict},
     },
-    report::count,
+    report::{count, jtl::Beside},
 };
 
 use super::words::{self, Subject};
@@ -20,8 +20,8 @@ const STYLE: &str = include_str!("html/style.css");
 /// Rejected candidates that are shown before one asks for the others.
 const REJECTED: usize = 8;
 
-/// The whole file.
-pub fn full(verdict: &Verdict, columns: &Columns, subject: Subject<'_>) -> String {
+/// The whole file. `beside` is JMeter's own record, where there is one.
+pub fn full(verdict: &Verdict, columns: &Columns, beside: Option<&Beside>, subject: Subject<'_>) -> String {
     let title = format!("Refused requests: {}", subject.captures);
     let page = html! {
         (DOCTYPE)
@@ -46,6 +46,7 @@ pub fn full(verdict: &Verdict, columns: &Columns, subject: Subject<'_>) -> Strin
                     (confounded(verdict))
                     (rejected(verdict))
                     (claims(verdict))
+                    @if let Some(beside) = beside { (jmeter(beside)) }
                     (honesty(verdict))
                 }
             }
@@ -69,7 +70,7 @@ fn figures(verdict: &Verdict, columns: &Columns) -> Markup {
     let seconds = columns.until_ns.max(0) as f64 / 1e9;
     html! {
         section.figures {
-            div { b { (count(verdict.total)) } span { "requests judged" } }
+            div { b { (count(verdict.total)) } span { @if verdict.messages > 0 { "requests and messages judged" } @else { "requests judged" } } }
             div { b.refused { (count(verdict.refused)) } span { "refused, " (words::rate(verdict.refused, verdict.total)) } }
             div { b { (count(accepted)) } span { "accepted" } }
             div { b { (count(verdict.unexplained)) } span { "refused, unexplained" } }
@@ -251,6 +252,15 @@ fn claims(verdict: &Verdict) -> Markup {
                     }
                 }
             }
+        }
+    }
+}
+
+fn jmeter(beside: &Beside) -> Markup {
+    html! {
+        section {
+            h2 { "JMeter's record" }
+            pre { (beside.to_text()) }
         }
     }
 }

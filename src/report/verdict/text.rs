@@ -43,7 +43,8 @@ pub fn short(verdict: &Verdict, subject: Subject<'_>) -> String {
         }
     }
     for confounded in &verdict.confounded {
-        wrapped(&mut text, &format!("not told apart: {}", confounded.hypotheses.join(", ")), 2);
+        let how = if confounded.experiment.is_empty() { "the same here" } else { "not told apart" };
+        wrapped(&mut text, &format!("{how}: {}", confounded.hypotheses.join(", ")), 2);
     }
     if verdict.refused > 0 {
         let _ = writeln!(text, "  firstframe{} diagnose  says all of it", subject.selector);
@@ -162,9 +163,7 @@ fn next(text: &mut String, verdict: &Verdict, subject: Subject<'_>) {
     let first = verdict.causes.iter().find_map(|cause| cause.evidence.first());
     let mut commands = Vec::new();
     if let Some(id) = first {
-        let (capture, id) =
-            id.rsplit_once('/').map_or((String::new(), id.as_str()), |(c, id)| (format!(" -c {c}"), id));
-        commands.push((format!("show{capture} {id}"), "the first of them, byte for byte"));
+        commands.push((format!("show {id}"), "the first of them, byte for byte"));
     }
     if verdict.result == Conclusion::Causes {
         commands.push(("diagnose --html report.html".to_owned(), "the same with charts"));
