@@ -77,6 +77,12 @@ pub(super) fn one_and_the_same(cause: &str, twin: &str) -> Confounded {
     Confounded { hypotheses: vec![cause.to_owned(), twin.to_owned()], experiment: String::new(), why }
 }
 
+/// A cause, and other flags that the same defect raises: there is nothing to tell apart.
+pub(super) fn signs(hypotheses: Vec<String>) -> Confounded {
+    let why = "the same defect shows as either".to_owned();
+    Confounded { hypotheses, experiment: String::new(), why }
+}
+
 /// As a shell takes it for one word.
 fn quoted(word: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "-_.=/:,".contains(c);

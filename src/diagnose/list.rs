@@ -34,10 +34,6 @@ const MANY: usize = 10;
 /// Doses are stratified by a dose that was taken before in so many steps, each half as wide as the one before towards
 /// what was refused: what lies close to a limit here may lie beyond it at the server.
 const DOSE_STEPS: usize = 8;
-/// Flags that say of a dose that it is large: the dose says more.
-const OF_A_DOSE: &[&str] = &["head-too-large", "metadata-too-late", "metadata-too-soon", "shared-token"];
-/// A flag that covers this share of the refusals of a dose, as purely, says what they are.
-const NEARLY_ALL: f64 = 0.95;
 /// What an intermediary refused without a pattern is a cause from this share of all refusals on.
 const MATERIAL: f64 = 0.05;
 /// It is none where so many of the accepted look the same.
@@ -118,9 +114,9 @@ pub(super) struct Search<'a> {
 }
 
 /// A candidate that holds against chance.
-struct Holding {
-    candidate: usize,
-    split: Split,
+pub(super) struct Holding {
+    pub(super) candidate: usize,
+    pub(super) split: Split,
     score: f64,
     p: f64,
 }
@@ -372,7 +368,7 @@ impl Search<'_> {
             (window, score)
         });
         let outage = window.as_ref().filter(|(_, score)| *score > 0.0);
-        let holding = self.numbers_first(left, self.flags_first(left, holding));
+        let holding = self.in_order(left, holding);
         let is_route = |holding: &&Holding| self.candidates[holding.candidate].hypothesis == "contrast:route";
         // A route that is refused more explains some of whatever happens on it: it is taken where nothing else is.
         let in_turn = holding.iter().filter(|h| !is_route(h)).chain(holding.iter().filter(is_route));
@@ -394,64 +390,6 @@ impl Search<'_> {
         }
         let (window, score) = outage.filter(|_| !outage_tried)?;
         self.take_window(left, window, *score, &holding, least, shares, found)
-    }
-
-    /// Puts a flag before what these data cannot tell from it: it says what is wrong, where a dose or a header's value is
-    /// only how that shows.
-    fn flags_first(&self, left: &[u32], mut holding: Vec<Holding>) -> Vec<Holding> {
-        let is_flag = |held: &Holding| {
-            let candidate = &self.candidates[held.candidate];
-            matches!(candidate.kind, Kind::Flag) && !OF_A_DOSE.contains(&candidate.hypothesis.as_str())
-        };
-        let is_route = |held: &&Holding| self.candidates[held.candidate].hypothesis == "contrast:route";
-        let best = holding.iter().find(|held| !is_route(held)).filter(|held| !is_flag(held));
-        let (Some(best), Some(at)) = (best, holding.iter().position(is_flag)) else { return holding };
-        let by_route = self.candidates[holding[at].candidate].within_routes;
-        let model = |held: &Holding| self.model(&self.candidates[held.candidate], held.split, left, by_route);
-        if self.names_the_same(left, best, &holding[at])
-            || alike::cannot_be_told(self.sample, left, &model(best), &model(&holding[at]))
-        {
-            let flag = holding.remove(at);
-            holding.insert(0, flag);
-        }
-        holding
-    }
-
-    /// Puts the number of requests before their bytes where these tell nothing more.
-    fn numbers_first(&self, left: &[u32], mut holding: Vec<Holding>) -> Vec<Holding> {
-        let is = |held: &Holding, hypothesis: &str| self.candidates[held.candidate].hypothesis == hypothesis;
-        let Some(bytes) = holding.first().filter(|best| is(best, "byte-rate")) else { return holding };
-        let Some(at) = holding.iter().position(|held| is(held, "request-rate")) else { return holding };
-        let model = |held: &Holding| self.model(&self.candidates[held.candidate], held.split, left, true);
-        if alike::cannot_be_told(self.sample, left, &model(bytes), &model(&holding[at])) {
-            let number = holding.remove(at);
-            holding.insert(0, number);
-        }
-        holding
-    }
-
-    /// Whether a flag covers what the best explanation finds refused, and no more of what is accepted.
-    fn names_the_same(&self, left: &[u32], best: &Holding, flag: &Holding) -> bool {
-        let covers = |held: &Holding, position: usize| {
-            held.split.covers(self.candidates[held.candidate].bins[position] as usize)
-        };
-        let affected = self.affected(&self.candidates[best.candidate], best.split, left);
-        let (mut of_best, mut of_flag, mut both) = ((0.0, 0.0), (0.0, 0.0), 0.0);
-        for position in left.iter().map(|position| *position as usize) {
-            let hit = f64::from(u8::from(self.sample.refused[position]));
-            let acts = affected.contains(&self.sample.stratum[position]);
-            let (best, flag) = (acts && covers(best, position), covers(flag, position));
-            if best {
-                of_best = (of_best.0 + hit, of_best.1 + 1.0);
-            }
-            if flag {
-                of_flag = (of_flag.0 + hit, of_flag.1 + 1.0);
-            }
-            if best && flag {
-                both += hit;
-            }
-        }
-        both >= NEARLY_ALL * of_best.0 && of_flag.0 * of_best.1 >= NEARLY_ALL * of_best.0 * of_flag.1
     }
 
     /// The window's p value. Where it fails, something else may refuse in bursts outside of it: what that covers is set
@@ -591,7 +529,7 @@ impl Search<'_> {
         as_high as f64 <= SELDOM * accepted.len() as f64
     }
 
-    fn model(&self, candidate: &Candidate, split: Split, left: &[u32], by_route: bool) -> alike::Model {
+    pub(super) fn model(&self, candidate: &Candidate, split: Split, left: &[u32], by_route: bool) -> alike::Model {
         alike::Model::of_candidate(self.sample, candidate, split, left, by_route)
     }
 
@@ -676,7 +614,7 @@ impl Search<'_> {
     }
 
     /// The routes on which it acts; all where it is not judged within them.
-    fn affected(&self, candidate: &Candidate, split: Split, left: &[u32]) -> BTreeSet<u8> {
+    pub(super) fn affected(&self, candidate: &Candidate, split: Split, left: &[u32]) -> BTreeSet<u8> {
         if !candidate.within_routes {
             return self.sample.stratum.iter().copied().collect();
         }

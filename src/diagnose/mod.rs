@@ -11,6 +11,7 @@ mod experiments;
 mod honesty;
 pub mod hypotheses;
 mod list;
+mod precedence;
 mod rejected;
 mod sample;
 mod says;
@@ -121,9 +122,19 @@ fn decide(
     let cause = |taken| causes::cause(columns, &sample, &candidates, taken, &found.left, verdict.refused, options);
     verdict.causes = found.taken.iter().map(cause).collect();
     verdict.unexplained = search.refused(&found.left) as u64;
-    for (cause, taken) in verdict.causes.iter().zip(&found.taken).filter(|(_, taken)| !taken.alike.is_empty()) {
-        let hypotheses: Vec<String> =
-            std::iter::once(&cause.hypothesis).chain(taken.alike.iter().take(MOST_ALIKE)).cloned().collect();
+    for (cause, taken) in verdict.causes.iter().zip(&found.taken) {
+        let is_sign = |id: &&String| hypotheses::signs(&cause.hypothesis).contains(&id.as_str());
+        let (signs, rivals): (Vec<&String>, Vec<&String>) = taken.alike.iter().partition(is_sign);
+        let with_cause = |ids: Vec<&String>| -> Vec<String> {
+            std::iter::once(&cause.hypothesis).chain(ids.into_iter().take(MOST_ALIKE)).cloned().collect()
+        };
+        if !signs.is_empty() {
+            verdict.confounded.push(experiments::signs(with_cause(signs)));
+        }
+        if rivals.is_empty() {
+            continue;
+        }
+        let hypotheses = with_cause(rivals);
         verdict.confounded.push(Confounded {
             experiment: experiments::command(&hypotheses, cause, options.capture.as_deref()),
             why: experiments::why(&hypotheses, cause),

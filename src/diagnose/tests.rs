@@ -61,6 +61,24 @@ fn two_names_of_one_thing_are_no_confounders() {
 }
 
 #[test]
+fn a_defect_comes_before_the_flags_by_which_it_shows() {
+    let (mut columns, _) = run(&small(), &[Plant::Flag { share: 0.03 }], 4);
+    let mut defect = columns.flags.iter().find(|flags| flags.rule == "malformed-json").unwrap().clone();
+    columns.flags.retain(|flags| flags.rule != "malformed-json");
+    for rule in ["identifier-shape", "unresolved-variable"] {
+        rule.clone_into(&mut defect.rule);
+        columns.flags.push(defect.clone());
+    }
+    let claims = [claim("defect", &["unresolved-variable"]), claim("sign", &["identifier-shape"])];
+    let verdict = diagnose(&columns, &claims, &Options::default(), &mut |_| ());
+    assert_eq!(verdict.causes[0].hypothesis, "unresolved-variable");
+    assert_eq!(verdict.causes.len(), 1);
+    let same = verdict.confounded.iter().find(|found| found.hypotheses == ["unresolved-variable", "identifier-shape"]);
+    assert_eq!(same.unwrap().experiment, "");
+    assert!(verdict.claims.iter().all(|claim| claim.result == ClaimVerdict::Supported), "{:?}", verdict.claims);
+}
+
+#[test]
 fn each_kind_of_cause_comes_first() {
     let cases = [
         (Plant::PerRoute { limit: 10 }, "inflight-per-route"),

@@ -65,6 +65,27 @@ pub fn find(id: &str) -> Option<&'static Hypothesis> {
     FAMILIES.iter().copied().flatten().find(is)
 }
 
+/// Flags that a defect raises as well as its own, by what the rules look for: where the data cannot tell the two apart,
+/// the defect is the cause, and these are how it shows.
+pub(super) fn signs(id: &str) -> &'static [&'static str] {
+    match id {
+        "unresolved-variable" => &[
+            "authorization-malformed",
+            "identifier-shape",
+            "malformed-json",
+            "path-encoding",
+            "schema-violation",
+            "wrong-date-type",
+        ],
+        "empty-identifier" => &["identifier-shape", "schema-violation"],
+        "wrong-date-type" => &["schema-violation"],
+        "charset-loss" => &["malformed-json"],
+        "metadata-before-open" => &["metadata-before-ready", "metadata-too-soon"],
+        "metadata-after-failed-open" => &["metadata-without-socket"],
+        _ => &[],
+    }
+}
+
 /// Whether it is a rule's.
 pub(super) fn is_rule(id: &str) -> bool {
     find(id).is_some_and(|hypothesis| matches!(hypothesis.kind, Kind::Flag | Kind::Symptom))
@@ -100,6 +121,16 @@ pub fn document() -> String {
 mod tests {
     use super::*;
     use crate::profile::{HYPOTHESES, HYPOTHESIS_PREFIXES};
+
+    #[test]
+    fn signs_are_flags_and_lead_to_no_ring() {
+        for of in FAMILIES.iter().copied().flatten() {
+            for sign in signs(of.id) {
+                assert!(find(sign).is_some_and(|sign| sign.kind == Kind::Flag), "{sign} of {}", of.id);
+                assert!(!signs(sign).contains(&of.id), "{sign} of {}", of.id);
+            }
+        }
+    }
 
     #[test]
     fn they_are_those_that_a_profile_can_name() {
