@@ -10,7 +10,8 @@ use crate::model::{
 use super::{
     Error, bodies,
     filter::{Filter, Joined, Needs, RowKind, RowRef},
-    list::{Joins, Secrets, in_any_order},
+    list::{Joins, Secrets},
+    order::in_any_order,
     source::{Kind, Shelf},
 };
 

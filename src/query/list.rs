@@ -1,9 +1,6 @@
 //! Rows in the order of their ids, from the tables and from what is in none yet, with what other tables know of them.
 
-use std::{
-    collections::{BTreeMap, BTreeSet},
-    ops::ControlFlow,
-};
+use std::{collections::BTreeMap, ops::ControlFlow};
 
 use crate::{
     model::{
@@ -11,10 +8,7 @@ use crate::{
         flag::Subject,
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
     },
-    store::{
-        retention,
-        tables::{self, Filter as InColumn},
-    },
+    store::{retention, tables::Filter as InColumn},
 };
 
 use super::{
@@ -22,7 +16,8 @@ use super::{
     filter::Filter,
     judge::Judge,
     secrets,
-    source::{Kind, Ordered, Shelf, in_memory},
+    order::{in_any_order, in_order},
+    source::{Kind, Ordered, Shelf},
     text,
 };
 
@@ -139,8 +134,8 @@ pub enum Secrets {
 pub type Each<'e> = dyn FnMut(Row) -> Result<ControlFlow<()>, Error> + 'e;
 
 /// Hands out the rows of a kind in the order of ids (flags: of instants). Memory does not grow with the capture but for
-/// the rows that were final out of order (sockets outlive segments), the joins' sixteen bytes for each exchange, and the
-/// connections and flagged exchanges where the filter asks for them.
+/// some 24 bytes for each row that was final far out of order, for each exchange of a session and each flag that the
+/// rows are joined with, and the connections and flagged exchanges where the filter asks for them.
 ///
 /// # Errors
 /// Where the filter means nothing for such rows, a table cannot be read, or `each` fails.
@@ -192,7 +187,7 @@ struct Lister<'l> {
 
 impl Lister<'_> {
     fn one_by_one<T: Ordered + Belongs>(self, join: &mut dyn FnMut(&mut T), out: &mut Each<'_>) -> Result<(), Error> {
-        self.in_order::<T>(&mut |mut row| {
+        in_order::<T>(self.shelf, self.about.and_then(T::column).as_ref(), &mut |mut row| {
             join(&mut row);
             if self.belongs(&row) && self.judge.passes(row.row_ref())? {
                 return out(row.into_row());
@@ -222,7 +217,7 @@ impl Lister<'_> {
             }
             Ok::<_, Error>(ControlFlow::Continue(()))
         };
-        self.in_order::<T>(&mut |mut row| {
+        in_order::<T>(self.shelf, self.about.and_then(T::column).as_ref(), &mut |mut row| {
             join(&mut row);
             if self.belongs(&row) && (!early || self.judge.passes(row.row_ref())?) {
                 batch.push(row);
@@ -244,64 +239,6 @@ impl Lister<'_> {
     fn belongs(self, row: &impl Belongs) -> bool {
         self.about.is_none_or(|about| row.belongs_to(about))
     }
-
-    /// Merges tables whose rows are nearly in order. A first pass finds the rows that stand in a later table than their
-    /// order says (they are few: what was open when a segment was sealed); the second streams the tables and puts those
-    /// in.
-    fn in_order<T: Ordered + Belongs>(
-        self,
-        each: &mut dyn FnMut(T) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<(), Error> {
-        let Shelf { dir, rows, .. } = self.shelf;
-        let wanted = self.about.and_then(T::column);
-        let mut late: Vec<T> = Vec::new();
-        in_memory(rows, &mut |row| late.push(row))?;
-        if rows.tables.len() > 1 {
-            let mut highest = 0;
-            for segment in &rows.tables {
-                let before = highest;
-                tables::read_each::<T>(dir, *segment, wanted.as_ref(), &mut |row| {
-                    highest = highest.max(row.order());
-                    if row.order() < before {
-                        late.push(row);
-                    }
-                })?;
-            }
-        }
-        late.sort_by_key(|row| row.order());
-        let mut late = late.into_iter().peekable();
-        let mut highest = 0;
-        for segment in &rows.tables {
-            let before = highest;
-            let mut rows = tables::read::<T>(dir, *segment, wanted.as_ref())?;
-            rows.sort_by_key(Ordered::order);
-            for row in rows.into_iter().filter(|row| row.order() >= before) {
-                highest = row.order();
-                while let Some(earlier) = late.next_if(|late| late.order() < row.order()) {
-                    if each(earlier)?.is_break() {
-                        return Ok(());
-                    }
-                }
-                if each(row)?.is_break() {
-                    return Ok(());
-                }
-            }
-        }
-        for row in late {
-            if each(row)?.is_break() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-}
-
-/// Hands out rows in any order.
-pub(super) fn in_any_order<T: Ordered>(shelf: Shelf<'_>, each: &mut dyn FnMut(&T)) -> Result<(), Error> {
-    for segment in &shelf.rows.tables {
-        tables::read_each::<T>(shelf.dir, *segment, None, &mut |row| each(&row))?;
-    }
-    in_memory(shelf.rows, &mut |row| each(&row))
 }
 
 /// What the tables of sessions and flags say of other rows.
@@ -309,8 +246,10 @@ pub(super) fn in_any_order<T: Ordered>(shelf: Shelf<'_>, each: &mut dyn FnMut(&T
 pub(super) struct Joins {
     /// Exchange and session, ascending.
     sessions: Vec<(u64, u64)>,
-    /// The rules that hit a subject, by its id as text, and a session as a whole.
-    flags: BTreeMap<String, BTreeSet<String>>,
+    /// The rules that hit a subject, and a session as a whole: by their place among the names, ascending.
+    flags: Vec<(Subject, u32)>,
+    /// Their names, ascending.
+    rules: Vec<String>,
     /// The exchanges that there are, ascending; only where some may have gone.
     there: Option<Vec<u64>>,
 }
@@ -340,14 +279,30 @@ impl Joins {
 
     /// What flags say of subjects.
     fn of_flags(shelf: Shelf<'_>) -> Result<Self, Error> {
-        let mut joins = Self::default();
+        let mut numbers: BTreeMap<String, u32> = BTreeMap::new();
+        let mut flags = Vec::new();
         in_any_order::<FlagRow>(shelf, &mut |row: &FlagRow| {
-            if let Some(session) = row.session.map(|session| session.to_string()).filter(|id| *id != row.subject) {
-                joins.flags.entry(session).or_default().insert(row.rule.clone());
-            }
-            joins.flags.entry(row.subject.clone()).or_default().insert(row.rule.clone());
+            let next = u32::try_from(numbers.len()).unwrap_or(u32::MAX);
+            let rule = match numbers.get(&row.rule) {
+                Some(rule) => *rule,
+                None => *numbers.entry(row.rule.clone()).or_insert(next),
+            };
+            let subjects = [row.subject.parse().ok(), row.session.map(Subject::Session)];
+            flags.extend(subjects.into_iter().flatten().map(|subject| (subject, rule)));
         })?;
-        Ok(joins)
+        // From the order in which they came to that of their names.
+        let mut places = vec![0; numbers.len()];
+        for (place, came) in numbers.values().enumerate() {
+            if let Some(slot) = usize::try_from(*came).ok().and_then(|came| places.get_mut(came)) {
+                *slot = u32::try_from(place).unwrap_or(u32::MAX);
+            }
+        }
+        for (_, rule) in &mut flags {
+            *rule = usize::try_from(*rule).ok().and_then(|came| places.get(came)).copied().unwrap_or(*rule);
+        }
+        flags.sort_unstable();
+        flags.dedup();
+        Ok(Self { flags, rules: numbers.into_keys().collect(), ..Self::default() })
     }
 
     /// Fills in what an exchange's own row does not know.
@@ -355,18 +310,20 @@ impl Joins {
         let at = self.sessions.partition_point(|(exchange, _)| *exchange < row.id.0);
         let found = self.sessions.get(at).filter(|(exchange, _)| *exchange == row.id.0);
         row.session = found.map(|(_, session)| SessionId(*session)).or(row.session);
-        self.rules(&row.id.to_string(), &mut row.flags);
+        self.rules(Subject::Exchange(row.id), &mut row.flags);
     }
 
     /// Fills in what a session's own row does not know.
     pub(super) fn session(&self, row: &mut SessionRow) {
-        self.rules(&row.id.to_string(), &mut row.flags);
+        self.rules(Subject::Session(row.id), &mut row.flags);
         let has_gone = |id: &ExchangeId| self.there.as_ref().is_some_and(|there| there.binary_search(&id.0).is_err());
         row.dropped = row.exchanges.iter().chain(&row.sockets).any(has_gone);
     }
 
-    fn rules(&self, subject: &str, flags: &mut Vec<String>) {
-        for rule in self.flags.get(subject).into_iter().flatten() {
+    fn rules(&self, subject: Subject, flags: &mut Vec<String>) {
+        let first = self.flags.partition_point(|(flagged, _)| *flagged < subject);
+        let here = self.flags.get(first..).unwrap_or_default().iter().take_while(|(flagged, _)| *flagged == subject);
+        for rule in here.filter_map(|(_, rule)| self.rules.get(usize::try_from(*rule).ok()?)) {
             if !flags.contains(rule) {
                 flags.push(rule.clone());
             }

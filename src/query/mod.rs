@@ -28,6 +28,7 @@ mod bytes;
 mod error;
 mod judge;
 mod known;
+mod order;
 mod secrets;
 mod text;
 

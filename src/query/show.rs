@@ -1,5 +1,7 @@
 //! One row by its id.
 
+use std::ops::ControlFlow;
+
 use crate::{
     model::{
         flag::Subject,
@@ -66,7 +68,10 @@ fn find<T: Ordered>(shelf: Shelf<'_>, id: Subject, number: u64) -> Result<T, Err
         }
     }
     for segment in &shelf.rows.tables {
-        tables::read_each::<T>(shelf.dir, *segment, None, &mut |row| look(&row))?;
+        tables::read_each::<T>(shelf.dir, *segment, None, &mut |row| {
+            look(&row);
+            ControlFlow::Continue(())
+        })?;
     }
     Err(Error::unknown_id(id, source::kind_of(id), range))
 }

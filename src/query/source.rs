@@ -1,7 +1,7 @@
 //! What the reading side needs of a capture, whoever holds it: files alone, a recorder at work, or an index made in
 //! memory of what a killed recorder left.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, ops::ControlFlow, str::FromStr};
 
 use crate::{
     inspect,
@@ -92,6 +92,8 @@ impl Shelf<'_> {
 
 /// A kind of row that can be found in [`Rows`] and tables, and be put in order.
 pub(super) trait Ordered: tables::Table + Clone {
+    /// The column that says its place in the order of lists.
+    const ORDER: &'static str;
     /// Its place in the order of lists.
     fn order(&self) -> u64;
     /// Those of a set of rows.
@@ -105,8 +107,9 @@ pub(super) trait Ordered: tables::Table + Clone {
 }
 
 macro_rules! ordered {
-    ($row:ident, $field:ident, $one:ident, |$it:ident| $order:expr, $into:expr) => {
+    ($row:ident, $field:ident, $one:ident, $column:literal, |$it:ident| $order:expr, $into:expr) => {
         impl Ordered for $row {
+            const ORDER: &'static str = $column;
             fn order(&self) -> u64 {
                 let $it = self;
                 $order
@@ -127,16 +130,19 @@ macro_rules! ordered {
     };
 }
 
-ordered!(ConnectionRow, connections, Connection, |row| row.id.0, Row::Connection);
-ordered!(ExchangeRow, exchanges, Exchange, |row| row.id.0, |row| Row::Exchange(Box::new(row)));
-ordered!(FrameRow, frames, Frame, |row| row.id.0, Row::Frame);
-ordered!(SessionRow, sessions, Session, |row| row.id.0, Row::Session);
-ordered!(FlagRow, flags, Flag, |row| row.at_ns.0, Row::Flag);
+ordered!(ConnectionRow, connections, Connection, "id", |row| row.id.0, Row::Connection);
+ordered!(ExchangeRow, exchanges, Exchange, "id", |row| row.id.0, |row| Row::Exchange(Box::new(row)));
+ordered!(FrameRow, frames, Frame, "id", |row| row.id.0, Row::Frame);
+ordered!(SessionRow, sessions, Session, "id", |row| row.id.0, Row::Session);
+ordered!(FlagRow, flags, Flag, "at_ns", |row| row.at_ns.0, Row::Flag);
 
 /// Hands out the rows that are in no table.
 pub(super) fn in_memory<T: Ordered>(rows: &Snapshot, each: &mut dyn FnMut(T)) -> Result<(), Error> {
     for recent in &rows.recent {
-        T::packed(recent).each(each)?;
+        T::packed(recent).each(&mut |row| {
+            each(row);
+            ControlFlow::Continue(())
+        })?;
     }
     T::of(&rows.open).iter().cloned().for_each(each);
     Ok(())

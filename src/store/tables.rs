@@ -8,7 +8,7 @@
 use std::{
     fs::{self, File},
     io,
-    ops::RangeInclusive,
+    ops::{ControlFlow, RangeInclusive},
     path::PathBuf,
 };
 
@@ -93,16 +93,19 @@ pub fn write_packed(dir: &CaptureDir, segment: u64, rows: &mut PackedRows) -> Re
 /// Reads the rows of one segment's table, all or those wanted; none where there is no file.
 pub fn read<T: Table>(dir: &CaptureDir, segment: u64, filter: Option<&Filter>) -> Result<Vec<T>, Error> {
     let mut rows = Vec::new();
-    read_each(dir, segment, filter, &mut |row| rows.push(row))?;
+    read_each(dir, segment, filter, &mut |row| {
+        rows.push(row);
+        ControlFlow::Continue(())
+    })?;
     Ok(rows)
 }
 
-/// The same, row by row; one group of rows is in memory at once.
+/// The same, row by row until it is told to end; one group of rows is in memory at once.
 pub fn read_each<T: Table>(
     dir: &CaptureDir,
     segment: u64,
     filter: Option<&Filter>,
-    each: &mut dyn FnMut(T),
+    each: &mut dyn FnMut(T) -> ControlFlow<()>,
 ) -> Result<(), Error> {
     let path = table_path::<T>(dir, segment);
     let file = match File::open(&path) {
@@ -110,7 +113,7 @@ pub fn read_each<T: Table>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error).context("open", &path),
     };
-    parquet_file::read(file, filter, each).map_err(|error| Error::Table { path, why: error.to_string() })
+    parquet_file::read(file, filter, each).map(|_| ()).map_err(|error| Error::Table { path, why: error.to_string() })
 }
 
 /// Connections of one segment's table.

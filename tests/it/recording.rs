@@ -476,7 +476,11 @@ fn a_killed_recorder_leaves_rows_that_readers_and_reindex_agree_on() {
         read.extend(tables::read_exchanges(&dir, *segment).unwrap());
     }
     for rows in &snapshot.recent {
-        rows.exchanges.each(&mut |row| read.push(row)).unwrap();
+        let mut each = |row| {
+            read.push(row);
+            ControlFlow::Continue(())
+        };
+        rows.exchanges.each(&mut each).unwrap();
     }
     read.sort_by_key(|row| row.id);
 

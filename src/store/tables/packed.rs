@@ -2,7 +2,7 @@
 //! is warm and can be dropped at once, full groups are compressed as they come, and a segment's end has only to write them
 //! one behind the other. Whole rows would take ten times the memory until then, and be moved about meanwhile.
 
-use std::marker::PhantomData;
+use std::{marker::PhantomData, ops::ControlFlow};
 
 use bytes::Bytes;
 
@@ -139,20 +139,23 @@ impl<T: Table> Packed<T> {
         self.ids
     }
 
-    /// Hands out the rows, as they were taken in.
+    /// Hands out the rows, as they were taken in, until it is told to end.
     ///
     /// # Errors
     /// Where the rows cannot be read back, which is a fault of this program.
-    pub fn each(&self, each: &mut dyn FnMut(T)) -> Result<(), Error> {
+    pub fn each(&self, each: &mut dyn FnMut(T) -> ControlFlow<()>) -> Result<(), Error> {
         self.check()?;
         for group in &self.groups {
-            parquet_file::read(group.clone(), None, each).map_err(|error| broken::<T>(&error.to_string()))?;
+            let flow = parquet_file::read(group.clone(), None, each).map_err(|error| broken::<T>(&error.to_string()))?;
+            if flow.is_break() {
+                return Ok(());
+            }
         }
         let mut rows: Vec<T> = std::iter::repeat_with(T::blank).take(self.open).collect();
         for (buffer, column) in self.columns.iter().zip(T::COLUMNS) {
             buffer.fill(&column.cells, &mut rows).map_err(|why| broken::<T>(&why))?;
         }
-        rows.into_iter().for_each(each);
+        let _ = rows.into_iter().try_for_each(each);
         Ok(())
     }
 
@@ -198,7 +201,11 @@ mod tests {
 
     fn frames(packed: &Packed<FrameRow>) -> Vec<u64> {
         let mut ids = Vec::new();
-        packed.each(&mut |row| ids.push(row.id.0)).unwrap();
+        let mut each = |row: FrameRow| {
+            ids.push(row.id.0);
+            ControlFlow::Continue(())
+        };
+        packed.each(&mut each).unwrap();
         ids
     }
 

@@ -3,6 +3,7 @@
 use std::{
     fs::File,
     io::{self, Write},
+    ops::ControlFlow,
     sync::Arc,
 };
 
@@ -99,12 +100,12 @@ pub(super) fn concatenate<T: Table>(file: File, groups: &[Bytes]) -> Result<(), 
     Ok(())
 }
 
-/// Hands out the rows of a file that `filter` wants.
+/// Hands out the rows of a file that `filter` wants, until it is told to end.
 pub(super) fn read<T: Table>(
     file: impl ChunkReader + 'static,
     filter: Option<&Filter>,
-    each: &mut dyn FnMut(T),
-) -> Result<(), ParquetError> {
+    each: &mut dyn FnMut(T) -> ControlFlow<()>,
+) -> Result<ControlFlow<()>, ParquetError> {
     let reader = SerializedFileReader::new(file)?;
     // Which of the file's columns is which of ours: a file of a newer minor version has more, of an older one fewer.
     let schema = reader.metadata().file_metadata().schema_descr_ptr();
@@ -142,12 +143,12 @@ pub(super) fn read<T: Table>(
                 Cells::MaybeInt { get, .. } => get(&row).is_some_and(|value| range.contains(&value)),
                 Cells::Bool { .. } | Cells::Text { .. } | Cells::MaybeText { .. } => false,
             });
-            if keep {
-                each(row);
+            if keep && each(row).is_break() {
+                return Ok(ControlFlow::Break(()));
             }
         }
     }
-    Ok(())
+    Ok(ControlFlow::Continue(()))
 }
 
 /// See [`super::id_range`].
