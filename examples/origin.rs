@@ -16,7 +16,7 @@ async fn main() {
     let behaviour = origin::Behaviour {
         open_after: milliseconds("--open-after"),
         registered_after: milliseconds("--registered-after"),
-        plain: false,
+        ..origin::Behaviour::default()
     };
     let port = option("--port").map_or(8443, |port| port.parse().unwrap());
     let origin = origin::Origin::start(port, behaviour).await.unwrap();

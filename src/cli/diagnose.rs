@@ -62,7 +62,8 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         (Some(_), _) => return Err(Usage("--jtl: a JTL is joined with one capture (hint: -c NAME)".to_owned()).into()),
     };
     let bar = progress(globals.quiet);
-    let judged = verdict::judge(&captures, &asked, &mut |done| bar.set_position((done * 1000.0) as u64));
+    let selector = reading::lasting_selector(globals, &captures);
+    let judged = verdict::judge(&captures, &asked, &selector, &mut |done| bar.set_position((done * 1000.0) as u64));
     bar.finish_and_clear();
     let Judged { verdict, columns } = judged?;
     let about = About::of(&captures, globals);

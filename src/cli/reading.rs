@@ -50,6 +50,22 @@ pub(super) fn open_all(globals: &Globals) -> anyhow::Result<Vec<Capture>> {
 
 /// The options that lead to the same captures in the next command.
 pub(super) fn selector(globals: &Globals) -> String {
+    let mut selector = folder_selector(globals);
+    for capture in &globals.capture {
+        selector.push_str(&format!(" -c {}", quoted(&capture.to_string_lossy())));
+    }
+    selector
+}
+
+/// The options that lead to the first of these captures, whatever is recorded before they are used.
+pub(super) fn lasting_selector(globals: &Globals, captures: &[Capture]) -> String {
+    let typed = globals.capture.first().map(|capture| capture.to_string_lossy().into_owned());
+    let name = typed.or_else(|| captures.first().map(|capture| capture.dir().name())).unwrap_or_default();
+    format!("{} -c {}", folder_selector(globals), quoted(&name))
+}
+
+/// The options that lead to the same folder of captures.
+fn folder_selector(globals: &Globals) -> String {
     let mut selector = String::new();
     let mut push = |option: &str, value: &std::path::Path| {
         selector.push_str(&format!(" {option} {}", quoted(&value.to_string_lossy())));
@@ -60,7 +76,6 @@ pub(super) fn selector(globals: &Globals) -> String {
     if let Some(config) = &globals.config {
         push("--config", config);
     }
-    globals.capture.iter().for_each(|capture| push("-c", capture));
     selector
 }
 

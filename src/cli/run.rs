@@ -20,6 +20,7 @@ use super::{
     fail_on::FailOn,
     junit::Junit,
     output::{say, unless_closed, write_whole},
+    reading::quoted,
     recording::{self, Ended, RecordingArgs, StatusLine},
     signals::{Signals, Wish},
 };
@@ -206,8 +207,10 @@ fn judged(ended: &Ended, jtl: Option<&Path>, settings: &Settings, globals: &Glob
         let dir = CaptureDir::open(ended.path())?;
         let inspection = app::inspection_of(&dir, settings)?;
         let captures = [Capture::open_dir(dir, inspection)?];
-        let Judged { verdict, .. } = verdict::judge(&captures, &columns::Options::default(), &mut |_| {})?;
         let selector = recording::selector(settings, globals);
+        let name = captures.first().map(|capture| capture.dir().name()).unwrap_or_default();
+        let named = format!("{selector} -c {}", quoted(&name));
+        let Judged { verdict, .. } = verdict::judge(&captures, &columns::Options::default(), &named, &mut |_| {})?;
         let about = About::of(&captures, globals);
         let subject = Subject { selector: &selector, ..about.subject() };
         let mut text = text::short(&verdict, subject);

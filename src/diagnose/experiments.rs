@@ -2,6 +2,9 @@
 
 use crate::model::finding::{Cause, Confounded, Direction};
 
+/// Needs a file that nobody but the person who tests can write.
+const TOKENS: &str = "unique-token=tokens.csv";
+
 /// A change that takes one cause away and leaves the others, as `firstframe experiment` spells it; `None` where no change
 /// of the client's does.
 pub(super) fn arm(hypothesis: &str, cause: Option<&Cause>) -> Option<String> {
@@ -17,7 +20,7 @@ pub(super) fn arm(hypothesis: &str, cause: Option<&Cause>) -> Option<String> {
         | "token-requests-per-minute"
         | "sockets-per-token"
         | "authorization-malformed"
-        | "invalid-grant-stampede" => "unique-token=tokens.csv".to_owned(),
+        | "invalid-grant-stampede" => TOKENS.to_owned(),
         "open-sockets" | "sockets-per-address" => {
             format!("copies={:.0}", value.map_or(10.0, |value| (value - 1.0).max(1.0)))
         }
@@ -51,17 +54,17 @@ fn header(hypothesis: &str) -> Option<String> {
     Some(format!("drop-header={name}"))
 }
 
-/// The command: each of these causes taken away alone, against the session as it was. `capture` as it was named.
-pub(super) fn command(hypotheses: &[String], cause: &Cause, capture: Option<&str>) -> String {
+/// The command: each of these causes taken away alone, against the session as it was, in the capture that `selector`
+/// chooses.
+pub(super) fn command(hypotheses: &[String], cause: &Cause, selector: &str) -> String {
     let mut arms = vec!["none".to_owned()];
     for arm in hypotheses.iter().filter_map(|hypothesis| arm(hypothesis, Some(cause))) {
         if !arms.contains(&arm) {
             arms.push(arm);
         }
     }
-    let capture = capture.map(|name| format!(" -c {}", quoted(name))).unwrap_or_default();
     let arms: Vec<String> = arms.iter().map(|arm| quoted(arm)).collect();
-    format!("firstframe experiment{capture} --arms {} --rounds 5", arms.join(" "))
+    format!("firstframe{selector} experiment --arms {} --rounds 5", arms.join(" "))
 }
 
 /// Two names of one thing, on these data: no experiment of this load tells them apart.
@@ -117,7 +120,9 @@ pub(super) fn why(hypotheses: &[String], cause: &Cause) -> String {
             format!("if the refusals stay where {changed} is taken away, what is left is {unchanged}")
         }
     };
-    format!("they cover nearly the same requests here; {rest}")
+    let tokens = hypotheses.iter().filter_map(|hypothesis| arm(hypothesis, Some(cause))).any(|arm| arm == TOKENS);
+    let tokens = if tokens { "; tokens.csv is yours to write first, a token a line" } else { "" };
+    format!("they cover nearly the same requests here; {rest}{tokens}")
 }
 
 #[cfg(test)]

@@ -50,8 +50,8 @@ pub struct Options {
     pub bootstrap: usize,
     /// No more causes than these are looked for.
     pub max_causes: usize,
-    /// The capture's name for commands that are proposed; without one they mean the newest.
-    pub capture: Option<String>,
+    /// The options that choose the capture, for commands that are proposed: ` -w captures -c monday`.
+    pub selector: String,
 }
 
 impl Options {
@@ -66,7 +66,8 @@ const MOST_ALIKE: usize = 5;
 
 impl Default for Options {
     fn default() -> Self {
-        Self { seed: 1, level: 0.01, min_refusals: 30, min_shifts: 199, bootstrap: 200, max_causes: 6, capture: None }
+        let selector = String::new();
+        Self { seed: 1, level: 0.01, min_refusals: 30, min_shifts: 199, bootstrap: 200, max_causes: 6, selector }
     }
 }
 
@@ -136,7 +137,7 @@ fn decide(
         }
         let hypotheses = with_cause(rivals);
         verdict.confounded.push(Confounded {
-            experiment: experiments::command(&hypotheses, cause, options.capture.as_deref()),
+            experiment: experiments::command(&hypotheses, cause, &options.selector),
             why: experiments::why(&hypotheses, cause),
             hypotheses,
         });

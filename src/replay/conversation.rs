@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use crate::{
     decode::{
-        Decoder, Event, HttpEvent, SwitchedTo, WebSocketEvent,
+        Decoder, DeflateParameters, Event, HttpEvent, SwitchedTo, WebSocketEvent,
         content::decode_content,
         http1::{self, Http1},
         websocket::{self, WebSocket},
@@ -31,9 +31,11 @@ pub(super) enum Heard {
     /// A final response's last byte arrived, or will not; with its body's beginning, codings taken off.
     Answered { n: u32, head: Option<Head>, body: Vec<u8> },
     /// The 101's last byte arrived.
-    Open { n: u32, deflate: bool },
+    Open { n: u32, deflate: Option<DeflateParameters> },
     /// A frame.
     Frame(Frame),
+    /// A message of the client's in full, right after its last frame; `None` where it was too large, or not to be inflated.
+    Said { payload: Option<Vec<u8>> },
     /// A message of the server's in full.
     Message { text: Option<String>, at: Timestamp },
 }
@@ -46,6 +48,8 @@ pub(super) struct Frame {
     pub(super) rsv1: bool,
     /// Unmasked, up to the decoder's cap.
     pub(super) payload: Vec<u8>,
+    /// How many bytes its payload is, without a cap.
+    pub(super) length: usize,
     /// When its first byte arrived.
     pub(super) began: Timestamp,
 }
@@ -119,7 +123,7 @@ fn hear(
         HttpEvent::Switched { exchange: n, to, .. } => {
             if let SwitchedTo::WebSocket { deflate } = to {
                 let options = websocket::Options { frame_bytes: 1 << 20, ..websocket::Options::default() };
-                out.push(Heard::Open { n, deflate: deflate.is_some() });
+                out.push(Heard::Open { n, deflate });
                 *socket = Some(WebSocket::new(deflate, options));
             }
         }
@@ -138,6 +142,7 @@ fn frame(event: Event<'_>, out: &mut Vec<Heard>) {
             opcode: frame.opcode,
             rsv1: frame.rsv1,
             payload: frame.payload.bytes.to_vec(),
+            length: usize::try_from(frame.length).unwrap_or(usize::MAX),
             began: frame.began,
         })),
         Event::WebSocket(WebSocketEvent::Message { from: Side::Server, opcode: kind, payload, at }) => {
@@ -145,6 +150,9 @@ fn frame(event: Event<'_>, out: &mut Vec<Heard>) {
                 (kind == opcode::TEXT && payload.whole).then(|| String::from_utf8_lossy(payload.bytes).into_owned());
             out.push(Heard::Message { text, at });
         }
-        Event::WebSocket(WebSocketEvent::Message { .. }) | Event::Http(_) | Event::Anomaly(_) => {}
+        Event::WebSocket(WebSocketEvent::Message { payload, .. }) => {
+            out.push(Heard::Said { payload: payload.whole.then(|| payload.bytes.to_vec()) });
+        }
+        Event::Http(_) | Event::Anomaly(_) => {}
     }
 }

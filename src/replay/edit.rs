@@ -168,9 +168,29 @@ impl Message {
         self.map_header("host", |host| (plain(host) == own).then(|| new.clone()));
     }
 
-    /// Puts another body in the place of this one, unless it is chunked.
-    pub fn set_body(&mut self, body: Vec<u8>) {
-        self.edit(vec![(self.head..self.body, body)]);
+    /// The body without its transfer coding; `None` where its chunks cannot be followed to their end.
+    pub fn content(&self) -> Option<Vec<u8>> {
+        if !self.parsed().has_token("transfer-encoding", "chunked") {
+            return Some(self.body().to_vec());
+        }
+        let (chunks, _) = whole(chunks(self.body(), self.head))?;
+        Some(chunks.iter().flat_map(|chunk| self.bytes.get(chunk.data.clone()).unwrap_or_default()).copied().collect())
+    }
+
+    /// Puts another body in the place of this one. A chunked one becomes one chunk, with the end and the trailers that
+    /// there were; where its chunks cannot be followed it stays.
+    pub fn set_content(&mut self, content: Vec<u8>) {
+        if !self.parsed().has_token("transfer-encoding", "chunked") {
+            return self.edit(vec![(self.head..self.body, content)]);
+        }
+        let Some((_, end)) = whole(chunks(self.body(), self.head)) else { return };
+        let mut coded = Vec::with_capacity(content.len() + 16);
+        if !content.is_empty() {
+            coded.extend_from_slice(format!("{:x}\r\n", content.len()).as_bytes());
+            coded.extend_from_slice(&content);
+            coded.extend_from_slice(b"\r\n");
+        }
+        self.edit(vec![(self.head..end, coded)]);
     }
 }
 
@@ -205,6 +225,27 @@ fn chunks(body: &[u8], base: usize) -> Vec<Chunk> {
         at = data_end + after.iter().position(|b| *b == b'\n').map_or(after.len(), |at| at + 1);
     }
     found
+}
+
+/// The chunks that hold data, and where the last one, which holds none, begins; `None` where that did not come.
+fn whole(mut chunks: Vec<Chunk>) -> Option<(Vec<Chunk>, usize)> {
+    let last = chunks.pop().filter(|last| last.data.is_empty())?;
+    Some((chunks, last.size.start))
+}
+
+/// A frame's payload without its mask. `None` where the bytes are no frame.
+pub fn unmasked(frame: &[u8]) -> Option<Vec<u8>> {
+    let second = *frame.get(1)?;
+    let begin = match second & 0x7f {
+        126 => 4,
+        127 => 10,
+        _ => 2,
+    };
+    if second & 0x80 == 0 {
+        return frame.get(begin..).map(<[u8]>::to_vec);
+    }
+    let key = frame.get(begin..begin + 4)?;
+    Some(frame.get(begin + 4..)?.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect())
 }
 
 /// A frame with another payload and another key: all else of its header as it was, the length in the fewest bytes. What
@@ -259,7 +300,7 @@ mod tests {
         assert_eq!(&sent.bytes[sent.cuts[0]..sent.cuts[0] + 3], b"a\":", "cuts move with their bytes");
         assert_eq!(sent.body(), b"{\"a\":12345}");
         let mut short = message("POST /a HTTP/1.1\nContent-Length: 3\n\n", "{\"a\":1}", "");
-        short.set_body(b"{}".to_vec());
+        short.set_content(b"{}".to_vec());
         assert_eq!(text(&short), "POST /a HTTP/1.1\nContent-Length: 3\n\n{}");
     }
 
@@ -270,6 +311,23 @@ mod tests {
         let at = sent.head + 5;
         sent.edit(vec![(at..at + 3, b"123456789abcdef".to_vec())]);
         assert_eq!(text(&sent), "POST /a HTTP/1.1\nTransfer-Encoding: chunked\n\n11\nab123456789abcdef\n3\nxyz\n0\n\n");
+    }
+
+    #[test]
+    fn a_chunked_body_is_chunked_again() {
+        let head = "POST /a HTTP/1.1\nTransfer-Encoding: chunked\n\n";
+        let mut sent = message(head, "3;x=y\r\n{\"a\r\n4\r\n\":1,\r\n0\r\nT: v\r\n\r\n", "tail");
+        assert_eq!(sent.content().as_deref(), Some(&b"{\"a\":1,"[..]));
+        sent.set_content(b"{\"a\":1}".to_vec());
+        assert_eq!(text(&sent), format!("{head}7\n{{\"a\":1}}\n0\nT: v\n\ntail"));
+        assert_eq!(sent.content().as_deref(), Some(&b"{\"a\":1}"[..]));
+        for broken in ["5\r\nab\r\n", "3\r\nabc\r\n", "zz\r\n", ""] {
+            let mut sent = message(head, broken, "");
+            let before = sent.clone();
+            assert_eq!(sent.content(), None, "{broken}");
+            sent.set_content(b"x".to_vec());
+            assert_eq!(sent, before, "{broken}");
+        }
     }
 
     #[test]
@@ -309,5 +367,13 @@ mod tests {
         assert_eq!(long[..8], [0x82, 0xfe, 0, 200, 1, 1, 1, 1]);
         assert_eq!(long[8], 6);
         assert_eq!(reframe(&[0x81, 0x01, b'x'], b"yy", [9; 4]).unwrap(), [0x81, 0x02, b'y', b'y']);
+        for length in [0, 1, 125, 126, 65_535, 65_536] {
+            let payload = vec![7; length];
+            for second in [0x00, 0x80] {
+                let frame = reframe(&[0x82, second], &payload, [1, 2, 3, 4]).unwrap();
+                assert_eq!(unmasked(&frame).as_ref(), Some(&payload), "{length}");
+            }
+        }
+        assert_eq!((unmasked(&[0x82]), unmasked(&[0x82, 0x81, 1])), (None, None));
     }
 }

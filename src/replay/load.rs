@@ -9,6 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
+    decode::DeflateParameters,
     model::{
         ConnectionId, ExchangeId, SessionId, Side, Timestamp,
         exchange::{self, Scheme},
@@ -25,7 +26,8 @@ use crate::{
 use super::{
     Error,
     conversation::{Conversation, Heard},
-    script::{Connection, End, Exchange, Frame, Script, Session, Tls},
+    edit::unmasked,
+    script::{Coding, Connection, End, Exchange, Frame, Script, Session, Tls},
     values,
 };
 
@@ -188,8 +190,10 @@ struct Tape {
     conversation: Conversation,
     requests: BTreeMap<u32, (Head, Timestamp, Option<Body>)>,
     answers: BTreeMap<u32, Vec<values::Issued>>,
-    open: Option<u32>,
+    open: Option<(u32, Option<DeflateParameters>)>,
     frames: Vec<super::conversation::Frame>,
+    /// What is known of the client's compressed frames, by their place in `frames`.
+    coded: BTreeMap<usize, (Coding, Bytes)>,
     /// The server's messages: when each was complete, and its values.
     messages: Vec<(Timestamp, Vec<values::Issued>)>,
     end: Option<End>,
@@ -209,6 +213,7 @@ impl Tape {
             answers: BTreeMap::new(),
             open: None,
             frames: Vec::new(),
+            coded: BTreeMap::new(),
             messages: Vec::new(),
             end: None,
             lost: None,
@@ -260,14 +265,48 @@ impl Tape {
                 self.answers.insert(n, values::in_answer(&head, &body));
             }
             Heard::Answered { head: None, .. } => {}
-            Heard::Open { n, .. } => self.open = Some(n),
+            Heard::Open { n, deflate } => self.open = Some((n, deflate)),
             Heard::Frame(frame) => self.frames.push(frame),
+            Heard::Said { payload } => self.said(payload),
             Heard::Message { text, at } => {
                 let nth = self.messages.len();
                 let issued = text.map(|text| values::in_message(nth, &text)).unwrap_or_default();
                 self.messages.push((at, issued));
             }
         }
+    }
+}
+
+impl Tape {
+    /// A message of the client's has ended with the last of its frames: what it says, where that is compressed.
+    fn said(&mut self, payload: Option<Vec<u8>>) {
+        let mut members = Vec::new();
+        for (nth, frame) in self.frames.iter().enumerate().rev() {
+            if frame.range.from != Side::Client || frame.opcode >= opcode::CLOSE {
+                continue;
+            }
+            members.push((nth, frame.length));
+            if frame.opcode != opcode::CONTINUATION {
+                break;
+            }
+        }
+        members.reverse();
+        let (Some((first, _)), Some((_, Some(agreed)))) = (members.first().copied(), self.open) else { return };
+        if self.frames.get(first).is_none_or(|frame| !frame.rsv1) {
+            return;
+        }
+        let Some(payload) = payload else {
+            // As they were: a continuation does not say that it is compressed.
+            for (nth, _) in members {
+                self.coded.insert(nth, (Coding::Opaque, Bytes::new()));
+            }
+            return;
+        };
+        let lengths = members.iter().map(|(_, length)| *length).collect();
+        for (nth, _) in members.into_iter().skip(1) {
+            self.coded.insert(nth, (Coding::Continued, Bytes::new()));
+        }
+        self.coded.insert(first, (Coding::Deflated { lengths, agreed }, payload.into()));
     }
 }
 
@@ -334,10 +373,10 @@ impl Rows {
 fn connection(
     row: &ConnectionRow,
     exchanges: &[&ExchangeRow],
-    tape: Tape,
+    mut tape: Tape,
     sessions: &BTreeMap<SessionId, usize>,
 ) -> Result<Connection, Error> {
-    let client = Bytes::from(tape.client);
+    let client = Bytes::from(std::mem::take(&mut tape.client));
     let starts: BTreeMap<u32, u64> = tape.requests.iter().map(|(n, (head, ..))| (*n, head.range.start)).collect();
     let socket_start =
         tape.frames.iter().filter(|frame| frame.range.from == Side::Client).map(|frame| frame.range.start).min();
@@ -349,7 +388,7 @@ fn connection(
             return Err(Error::gone(exchange.session.unwrap_or_default(), why));
         };
         authority.get_or_insert_with(|| exchange.authority.clone());
-        let upgraded = tape.open.filter(|n| *n == exchange.index);
+        let upgraded = tape.open.filter(|(n, _)| *n == exchange.index);
         // What stands before the first request belongs to it.
         let start = if starts.keys().next() == Some(&exchange.index) { 0 } else { head.range.start };
         let body_end = body.as_ref().and_then(|body| body.range).map_or(head.range.end, |range| range.end);
@@ -362,11 +401,7 @@ fn connection(
         let bytes = slice(&client, start, end);
         let at = |offset: u64| usize::try_from(offset.saturating_sub(start)).unwrap_or(bytes.len()).min(bytes.len());
         let pieces = pieces_of(&tape.pieces, start, end);
-        let frames = if upgraded.is_some() {
-            frames(&client, &tape.frames, &tape.pieces, &tape.messages, end)
-        } else {
-            Vec::new()
-        };
+        let frames = if upgraded.is_some() { frames(&client, &tape, end) } else { Vec::new() };
         done.push(Exchange {
             id: exchange.id,
             session: exchange.session.and_then(|id| sessions.get(&id)).copied().unwrap_or_default(),
@@ -382,10 +417,10 @@ fn connection(
             status: exchange.status,
             refused: false,
             upgrade: head.asks_for_websocket(),
-            open: exchange
-                .websocket
-                .as_ref()
-                .and_then(|socket| socket.client_open_written_ns.or(socket.server_open_ns)),
+            open: exchange.websocket.as_ref().and_then(|socket| {
+                // A prompt reply arrives before our write of the OPEN has returned; none before it began.
+                socket.open_write_begun_ns.or(socket.client_open_written_ns).or(socket.server_open_ns)
+            }),
             metadata: false,
             issued: if exchange.proxy_made {
                 Vec::new()
@@ -403,8 +438,8 @@ fn connection(
         client: row.client.clone(),
         authority: authority.unwrap_or_default(),
         opened: row.opened_ns,
-        connect: tape.connect,
-        tls: tape.tls,
+        connect: tape.connect.take(),
+        tls: tape.tls.take(),
         exchanges: done,
         end: tape.end,
     })
@@ -431,13 +466,8 @@ fn pieces_of(all: &[(u64, Timestamp)], start: u64, end: u64) -> Vec<(usize, Time
 }
 
 /// What the client sent on a socket from an offset on: frames, and bytes that are none.
-fn frames(
-    client: &Bytes,
-    heard: &[super::conversation::Frame],
-    pieces: &[(u64, Timestamp)],
-    messages: &[(Timestamp, Vec<values::Issued>)],
-    from: u64,
-) -> Vec<Frame> {
+fn frames(client: &Bytes, tape: &Tape, from: u64) -> Vec<Frame> {
+    let Tape { frames: heard, pieces, messages, .. } = tape;
     let arrived = |offset: u64| {
         let at = pieces.partition_point(|(begin, _)| *begin <= offset).checked_sub(1);
         at.and_then(|at| pieces.get(at)).map(|(_, at)| *at).unwrap_or_default()
@@ -445,7 +475,7 @@ fn frames(
     let loose = |start: u64, end: u64| Frame {
         bytes: slice(client, start, end),
         opcode: None,
-        compressed: false,
+        coding: Coding::Plain,
         payload: Bytes::new(),
         at: arrived(start),
         after_messages: messages.partition_point(|(at, _)| *at <= arrived(start)),
@@ -454,7 +484,7 @@ fn frames(
     let mut found = Vec::new();
     let mut next = from;
     let (mut pings, mut closes) = (0_u32, 0_u32);
-    for frame in heard {
+    for (nth, frame) in heard.iter().enumerate() {
         if frame.range.from == Side::Server {
             pings += u32::from(frame.opcode == opcode::PING);
             closes += u32::from(frame.opcode == opcode::CLOSE);
@@ -475,11 +505,16 @@ fn frames(
             opcode::CLOSE => closes > 0,
             _ => false,
         };
+        let bytes = slice(client, frame.range.start, frame.range.end);
+        let (coding, payload) = tape.coded.get(&nth).cloned().unwrap_or_else(|| {
+            let coding = if frame.rsv1 { Coding::Opaque } else { Coding::Plain };
+            (coding, unmasked(&bytes).unwrap_or_default().into())
+        });
         found.push(Frame {
-            bytes: slice(client, frame.range.start, frame.range.end),
+            bytes,
             opcode: Some(frame.opcode),
-            compressed: frame.rsv1,
-            payload: Bytes::copy_from_slice(&frame.payload),
+            coding,
+            payload,
             at: frame.began,
             after_messages: messages.partition_point(|(at, _)| *at <= frame.began),
             answers,

@@ -1,7 +1,7 @@
 //! Captured sessions again: what is sent when (`plan`, PURE), the sending, and capture against capture.
 //!
 //! - [`mod@load`]: a capture's sessions as a [`script`], with every byte and instant;
-//! - [`changes`]: what is to be different; `fix_json`, [`edit`]: how bytes are changed;
+//! - [`changes`]: what is to be different; `fix_json`, [`edit`], `deflate`: how bytes are changed;
 //! - [`values`]: what the server issued and the client sends back, carried on from what is issued at replay;
 //! - [`plan`]: what each connection does, when, and what it waits for;
 //! - [`driver`]: does it, through a proxy of ours, and tells how late it was;
@@ -23,6 +23,7 @@ pub mod trail;
 pub mod values;
 
 mod conversation;
+mod deflate;
 
 pub use changes::{ChangeError, Changes, Retry};
 pub use load::{Wanted, load};

@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     changes::{Changes, duration_text},
-    script::{Connection, Exchange, Script, Tls},
+    script::{Coding, Connection, Exchange, Script, Tls},
     values::{Origins, Source},
 };
 
@@ -195,7 +195,9 @@ pub enum Act {
         socket: ExchangeId,
         /// Its bytes as captured.
         frame: bytes::Bytes,
-        /// Its payload, with slots.
+        /// How its payload is coded.
+        coding: Coding,
+        /// Its payload, with slots; of a compressed message all of it, with its first frame.
         payload: Template,
         /// Its opcode.
         opcode: u8,
@@ -325,8 +327,9 @@ impl Plan {
         if changes.copies > 1 && ids > 0 {
             plan.notes.push(format!("{ids} ids that the clients had made are made anew for each further copy"));
         }
-        if plan.connections.iter().any(|planned| planned.steps.iter().any(|step| step.is_compressed())) {
-            plan.notes.push("compressed frames are sent as captured: values in them are not carried on".to_owned());
+        if plan.connections.iter().any(|planned| planned.steps.iter().any(|step| step.is_opaque())) {
+            let what = "compressed messages that cannot be inflated";
+            plan.notes.push(format!("{what} are sent as captured: values in them are not carried on"));
         }
         plan.schedule(&begins, changes);
         Ok(plan)
@@ -398,8 +401,8 @@ impl Plan {
 }
 
 impl Step {
-    fn is_compressed(&self) -> bool {
-        matches!(&self.act, Act::Frame { frame, .. } if frame.first().is_some_and(|first| first & 0x40 != 0))
+    fn is_opaque(&self) -> bool {
+        matches!(&self.act, Act::Frame { coding: Coding::Opaque, .. })
     }
 }
 
@@ -564,18 +567,16 @@ impl Maker<'_> {
             }
             waits.extend(self.causes.before(exchange.session, frame.at, exchange.id).map(Wait::Answered));
             let act = match frame.opcode {
-                Some(kind) if !frame.compressed => {
+                Some(kind) => {
                     let mut payload = Template::plain(&frame.payload);
-                    if matches!(kind, opcode::TEXT | opcode::BINARY | opcode::CONTINUATION) {
+                    let says = matches!(frame.coding, Coding::Plain | Coding::Deflated { .. });
+                    if says && matches!(kind, opcode::TEXT | opcode::BINARY | opcode::CONTINUATION) {
                         let uses = self.origins.uses(own, payload.bytes(), frame.at);
                         payload.fill_with(uses, self.fresh.get(&exchange.session), self.inputs, false);
                         waits.extend(payload.sources().cloned().map(Wait::Value));
                     }
-                    Act::Frame { socket: exchange.id, frame: frame.bytes.clone(), payload, opcode: kind }
-                }
-                Some(kind) => {
-                    let payload = Template::plain(&frame.payload);
-                    Act::Frame { socket: exchange.id, frame: frame.bytes.clone(), payload, opcode: kind }
+                    let (frame, coding) = (frame.bytes.clone(), frame.coding.clone());
+                    Act::Frame { socket: exchange.id, frame, coding, payload, opcode: kind }
                 }
                 None => Act::Bytes { socket: exchange.id, bytes: frame.bytes.clone() },
             };

@@ -3,9 +3,12 @@
 
 use bytes::Bytes;
 
-use crate::model::{
-    ConnectionId, ExchangeId, SessionId, Timestamp,
-    trace::{Closer, Ending},
+use crate::{
+    decode::DeflateParameters,
+    model::{
+        ConnectionId, ExchangeId, SessionId, Timestamp,
+        trace::{Closer, Ending},
+    },
 };
 
 use super::values::Issued;
@@ -107,7 +110,7 @@ pub struct Exchange {
     pub refused: bool,
     /// Whether it asked for a WebSocket.
     pub upgrade: bool,
-    /// When its socket was open for the client.
+    /// From when on its client may have seen that its socket is open.
     pub open: Option<Timestamp>,
     /// Whether it is metadata.
     pub metadata: bool,
@@ -126,9 +129,10 @@ pub struct Frame {
     pub bytes: Bytes,
     /// Its opcode; `None` for bytes that are no frame.
     pub opcode: Option<u8>,
-    /// Whether it is compressed.
-    pub compressed: bool,
-    /// The payload, unmasked; empty for bytes that are no frame.
+    /// How its payload is coded.
+    pub coding: Coding,
+    /// The payload, unmasked; of a compressed message all of it, inflated, with its first frame. Empty for bytes that are
+    /// no frame.
     pub payload: Bytes,
     /// When its first byte arrived.
     pub at: Timestamp,
@@ -136,6 +140,25 @@ pub struct Frame {
     pub after_messages: usize,
     /// Whether it answers a ping or a Close of the server's: such are answered when they come.
     pub answers: bool,
+}
+
+/// How a frame bears its payload.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Coding {
+    /// As it is.
+    #[default]
+    Plain,
+    /// It begins a compressed message.
+    Deflated {
+        /// How many bytes of it each of its frames bore.
+        lengths: Vec<usize>,
+        /// Under what was agreed.
+        agreed: DeflateParameters,
+    },
+    /// It goes on with one.
+    Continued,
+    /// It is compressed, and nobody knows what it says.
+    Opaque,
 }
 
 impl Script {

@@ -15,6 +15,9 @@ use crate::support::{
     product::{Product, describe},
 };
 
+mod compressed;
+mod proposed;
+
 /// An API with a runtime of its own, and the product that trusts it.
 struct Place {
     _runtime: Runtime,
@@ -65,6 +68,26 @@ fn post(path: &str, thread: &str, body: &str) -> String {
     )
 }
 
+/// Opens a channel's socket.
+fn open(proxy: SocketAddr, ca: &str, channel: &str, thread: &str) -> client::Tls {
+    let mut socket = client::connect_tls(proxy, "api.test:443", ca);
+    let upgrade = format!(
+        "GET /channels/{channel} HTTP/1.1\r\nHost: api.test\r\nX-JM-Thread: {thread}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+    );
+    socket.write_all(upgrade.as_bytes()).unwrap();
+    assert!(client::read_head(&mut socket).starts_with("HTTP/1.1 101"));
+    socket
+}
+
+/// A short frame of the server's: its first byte and its payload.
+fn read_frame(socket: &mut client::Tls) -> (u8, Vec<u8>) {
+    let mut header = [0; 2];
+    socket.read_exact(&mut header).unwrap();
+    let mut payload = vec![0; usize::from(header[1])];
+    socket.read_exact(&mut payload).unwrap();
+    (header[0], payload)
+}
+
 /// One virtual user: creates a channel, opens its socket, sends a frame and its metadata at once, reads all, closes.
 fn user(proxy: SocketAddr, ca: &str, thread: &str) -> u16 {
     let mut http = client::connect_tls(proxy, "api.test:443", ca);
@@ -72,12 +95,7 @@ fn user(proxy: SocketAddr, ca: &str, thread: &str) -> u16 {
     let (_, body) = client::read_response(&mut http);
     let channel = serde_json::from_slice::<Value>(&body).unwrap()["id"].as_str().unwrap().to_owned();
 
-    let mut socket = client::connect_tls(proxy, "api.test:443", ca);
-    let upgrade = format!(
-        "GET /channels/{channel} HTTP/1.1\r\nHost: api.test\r\nX-JM-Thread: {thread}\r\nConnection: Upgrade\r\nUpgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
-    );
-    socket.write_all(upgrade.as_bytes()).unwrap();
-    assert!(client::read_head(&mut socket).starts_with("HTTP/1.1 101"));
+    let mut socket = open(proxy, ca, &channel, thread);
 
     let metadata = format!(r#"{{"sessionId":"{channel}","metadata":[]}}"#);
     http.write_all(post("/api/v2/recordings/screen", thread, &metadata).as_bytes()).unwrap();
@@ -92,11 +110,8 @@ fn user(proxy: SocketAddr, ca: &str, thread: &str) -> u16 {
         frame.extend(part.bytes().map(|b| b ^ 1));
         socket.write_all(&frame).unwrap();
     }
-    let mut header = [0; 2];
-    socket.read_exact(&mut header).unwrap();
-    assert_eq!(header[0], 0x81);
-    let mut reply = vec![0; usize::from(header[1])];
-    socket.read_exact(&mut reply).unwrap();
+    let (first, reply) = read_frame(&mut socket);
+    assert_eq!(first, 0x81);
     assert!(String::from_utf8(reply).unwrap().contains(&message));
     socket.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).unwrap();
     let mut rest = Vec::new();
@@ -148,7 +163,9 @@ fn a_replay_sends_the_same_bytes_in_the_same_order() {
     let key = |text: &str| text.lines().find(|line| line.starts_with("Sec-WebSocket-Key")).unwrap().to_owned();
     assert_ne!(key(&raw("first")), key(&raw("second")));
     let fragments = |capture: &str| {
-        let frames = place.product.json("ls", &["frames", "-c", capture, "--filter", "from=client"]);
+        let mut frames = place.product.json("ls", &["frames", "-c", capture, "--filter", "from=client"]);
+        // One user's come in order; what they do at the same time does not.
+        frames.sort_by_key(|frame| frame["exchange"].to_string());
         frames
             .iter()
             .map(|frame| (frame["opcode"].clone(), frame["fin"].clone(), frame["bytes"].clone()))
@@ -189,6 +206,57 @@ fn holding_metadata_removes_the_refusals() {
     assert!(differences.iter().all(|one| one["kind"] != "bytes"), "what is sent is the same: {held:#}");
     let compared = place.product.command("compare").args(["early", "held", "--json"]).output().unwrap();
     assert_eq!(compared.status.code(), Some(3), "{}", describe(&compared));
+}
+
+/// The API says when a socket is ready, and the clients do not wait for it.
+#[test]
+fn waiting_for_the_gate_removes_the_refusals() {
+    let behaviour =
+        Behaviour { registered_after: Duration::from_millis(150), says_ready: true, ..Behaviour::default() };
+    let place = Place::new(behaviour);
+    let profile = place.product.folder.path().join("gated.toml");
+    let gate = "name = \"gated\"\nsummary = \"a test\"\n[gate]\nkind = \"frame\"\nframe = [{ pointer = \"/type\", equals = \"ready\" }]\n";
+    std::fs::write(&profile, gate).unwrap();
+    let recording = place.product.record(&[
+        "--name",
+        "early",
+        "--profile",
+        profile.to_str().unwrap(),
+        "--connect-to",
+        &place.connect_to(),
+    ]);
+    let ca = std::fs::read_to_string(place.product.ca()).unwrap();
+    std::thread::scope(|scope| {
+        for nth in 0..3 {
+            let (proxy, ca) = (recording.address, &ca);
+            scope.spawn(move || {
+                let thread = format!("u{nth}");
+                let mut http = client::connect_tls(proxy, "api.test:443", ca);
+                http.write_all(post("/api/v2/notifications/channels", &thread, "{}").as_bytes()).unwrap();
+                let (_, body) = client::read_response(&mut http);
+                let channel = serde_json::from_slice::<Value>(&body).unwrap()["id"].as_str().unwrap().to_owned();
+                let mut socket = open(proxy, ca, &channel, &thread);
+                let metadata = format!(r#"{{"sessionId":"{channel}","metadata":[]}}"#);
+                assert_eq!(ask(&mut http, &post("/api/v2/recordings/screen", &thread, &metadata)), 400);
+                assert_eq!(read_frame(&mut socket), (0x81, br#"{"type":"ready"}"#.to_vec()));
+                socket.write_all(&[0x88, 0x82, 0, 0, 0, 0, 0x03, 0xe8]).unwrap();
+                let _ = socket.read_to_end(&mut Vec::new());
+            });
+        }
+    });
+    recording.stop();
+    let again = place.replay(&["-c", "early"]);
+    assert_eq!((&again["refused"], &again["refused_before"]), (&3.into(), &3.into()), "{again:#}");
+    let waited = place.replay(&["-c", "early", "--wait-for", "ready", "--name", "waited"]);
+    assert_eq!((&waited["refused"], &waited["sent"]), (&0.into(), &9.into()), "{waited:#}");
+    assert_eq!(waited["troubles"], serde_json::json!({}), "{waited:#}");
+    // As the API saw it: each was sent behind its socket's frame.
+    let requests = place.product.json("ls", &["exchanges", "-c", "waited", "--filter", "path~recordings"]);
+    let frames = place.product.json("ls", &["frames", "-c", "waited", "--filter", "from=server opcode=1"]);
+    let ready: Vec<u64> = frames.iter().map(|frame| frame["arrived_ns"].as_u64().unwrap()).collect();
+    assert_eq!((requests.len(), ready.len()), (3, 3), "{frames:#?}");
+    let first = ready.iter().min().unwrap();
+    assert!(requests.iter().all(|request| request["request_first_byte_ns"].as_u64().unwrap() > *first));
 }
 
 #[test]
@@ -399,6 +467,8 @@ fn heads_bodies_and_tokens_are_changed_as_asked() {
         let body = r#"{"a":1,}"#;
         let request = format!("POST /api/v2/odd HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer secret-0001\r\nX-Old: 1\r\nContent-Length: {}\r\n\r\n{body}", body.len());
         assert_eq!(ask(&mut http, &request), 404);
+        let head = "POST /api/v2/odd HTTP/1.1\r\nHost: api.test\r\nAuthorization: Bearer secret-0001\r\nX-Old: 1\r\nTransfer-Encoding: chunked\r\n\r\n";
+        assert_eq!(ask(&mut http, &format!("{head}5\r\n{{\"b\":\r\n3;x=y\r\n1,}}\r\n0\r\n\r\n")), 404);
     });
     let tokens = place.product.folder.path().join("tokens.csv");
     std::fs::write(&tokens, "token\nfresh-token-1\nfresh-token-2\n").unwrap();
@@ -417,11 +487,11 @@ fn heads_bodies_and_tokens_are_changed_as_asked() {
     let mut arguments = vec!["-c", "first", "--name", "changed"];
     arguments.extend(changes);
     let replayed = place.replay(&arguments);
-    assert_eq!(replayed["sent"], 2, "{replayed:#}");
+    assert_eq!(replayed["sent"], 4, "{replayed:#}");
     let said = replayed.to_string();
     assert!(!said.contains("secret-0001") && !said.contains("fresh-token"), "{said}");
     let log = place.origin.log.lock().unwrap();
-    let mut seen: Vec<(String, String)> = log.requests[1..]
+    let mut seen: Vec<(String, String)> = log.requests[2..]
         .iter()
         .map(|seen| {
             let value = |name: &str| seen.headers.iter().find(|(own, _)| own == name).map(|(_, value)| value.clone());
@@ -430,8 +500,9 @@ fn heads_bodies_and_tokens_are_changed_as_asked() {
         })
         .collect();
     seen.sort();
-    let fixed = r#"{"a":1}"#.to_owned();
-    assert_eq!(seen, [("Bearer fresh-token-1".to_owned(), fixed.clone()), ("Bearer fresh-token-2".to_owned(), fixed)]);
+    let fixed = |token: &str, body: &str| (format!("Bearer fresh-token-{token}"), body.to_owned());
+    let (plain, chunked) = (r#"{"a":1}"#, r#"{"b":1}"#);
+    assert_eq!(seen, [fixed("1", plain), fixed("1", chunked), fixed("2", plain), fixed("2", chunked)]);
 }
 
 #[test]

@@ -109,14 +109,14 @@ pub(in crate::cli) async fn run(
         let bar = bar(globals.quiet, "{msg} {bar:30} {percent:>3} %");
         bar.set_message("working out the cause");
         bar.set_length(1000);
-        let judged = verdict::judge(&captures, &columns::Options::default(), &mut |done| {
+        let selector = recording::selector(&settings, globals);
+        let named = format!("{selector} -c {name}");
+        let judged = verdict::judge(&captures, &columns::Options::default(), &named, &mut |done| {
             bar.set_position((done * 1000.0) as u64);
         });
         bar.finish_and_clear();
         let Judged { verdict, .. } = judged?;
-        let selector = recording::selector(&settings, globals);
         let about = About::of(&captures, globals);
-        let named = format!("{selector} -c {name}");
         let text = text::short(&verdict, Subject { selector: &named, ..about.subject() });
         (verdict, text, selector)
     };

@@ -9,6 +9,7 @@ use std::{
 use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::{
+    decode::DeflateParameters,
     model::{ExchangeId, SessionId, Timestamp},
     replay::{
         plan::{Act, Plan, Wait},
@@ -42,8 +43,8 @@ pub(super) struct Progress {
     /// When its socket opened; and when it was clear that it does not, or it ended.
     pub(super) open: Option<Timestamp>,
     pub(super) over: Option<Timestamp>,
-    /// Whether `permessage-deflate` was agreed.
-    pub(super) deflate: bool,
+    /// What was agreed of `permessage-deflate`.
+    pub(super) deflate: Option<DeflateParameters>,
     pub(super) ready: Option<Timestamp>,
     /// When each of its messages came.
     pub(super) messages: Vec<Timestamp>,

@@ -1,12 +1,15 @@
 //! One connection of one copy, from its opening to its end.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use crate::{
+    decode::DeflateParameters,
     model::{Timestamp, trace::Ending, websocket::opcode},
     replay::{
+        deflate::{deflated, pieces},
         edit::reframe,
-        plan::{Act, Fill, Planned, Request, Run, Step, Wait},
+        plan::{Act, Fill, Planned, Request, Run, Step, Template, Wait},
+        script::Coding,
         trail::Trail,
         values::Source,
     },
@@ -14,12 +17,14 @@ use crate::{
 
 use super::{
     Lateness, Shared,
-    board::Came,
+    board::{Came, Progress},
     link::{Link, mask},
 };
 
 /// How long a connection that its server ended in the capture may go on.
 const GRACE: Duration = Duration::from_secs(2);
+/// The bit of a frame that says that its message is compressed (RFC 7692, 6).
+const RSV1: u8 = 0x40;
 
 /// What a connection has to tell.
 #[derive(Default)]
@@ -35,7 +40,16 @@ pub(super) struct Log {
 pub(super) async fn run(shared: Arc<Shared>, run: Run) -> Log {
     let mut log = Log::default();
     let Some(planned) = shared.plan.connections.get(run.connection).cloned() else { return log };
-    let mut driver = Driver { shared, run, planned, log: &mut log, link: None, impatient: false };
+    let mut driver = Driver {
+        shared,
+        run,
+        planned,
+        log: &mut log,
+        link: None,
+        impatient: false,
+        deflates: false,
+        rest: VecDeque::new(),
+    };
     driver.go().await;
     log
 }
@@ -48,6 +62,10 @@ struct Driver<'d> {
     link: Option<Link>,
     /// A message of the server's was waited for in vain: further ones are not waited for.
     impatient: bool,
+    /// Whether compressed messages are deflated anew from here on.
+    deflates: bool,
+    /// The payloads of the frames to come of such a message.
+    rest: VecDeque<Vec<u8>>,
 }
 
 /// Why a step was not done.
@@ -116,22 +134,14 @@ impl Driver<'_> {
         self.until(ready).await;
         match &step.act {
             Act::Request(request) => self.request(request, due, ready).await,
-            Act::Frame { socket, frame, payload, opcode: kind } => {
+            Act::Frame { socket, frame, coding, payload, opcode: kind } => {
                 let copy = self.run.copy;
                 if self.shared.board.look(copy, *socket, |progress| progress.over.is_some()) {
                     return Err(Skipped("a frame was not sent: its socket is not open any more".to_owned()));
                 }
-                let key = mask(self.seed(), nth);
-                let bytes = if is_compressed(frame) {
-                    if !self.shared.board.look(copy, *socket, |progress| progress.deflate) {
-                        let why = "a compressed frame was not sent: permessage-deflate was not agreed this time";
-                        return Err(Skipped(why.to_owned()));
-                    }
-                    frame.to_vec()
-                } else {
-                    let (payload, _) = self.fill(payload, nth);
-                    reframe(frame, &payload, key).unwrap_or_else(|| frame.to_vec())
-                };
+                let deflate = |progress: &Progress| progress.open.map(|_| progress.deflate);
+                let agreed = self.shared.board.look(copy, *socket, deflate);
+                let bytes = self.frame(frame, coding, payload, agreed, nth)?;
                 if let (opcode::CLOSE, Some(link)) = (*kind, &self.link) {
                     link.closing();
                 }
@@ -140,6 +150,57 @@ impl Driver<'_> {
             }
             Act::Bytes { bytes, .. } => self.write(bytes, due, ready).await.map(drop),
         }
+    }
+
+    /// A frame as it is to be sent. A compressed message that says the same as before is sent as captured, until one is
+    /// deflated anew: what follows may refer to what that said.
+    fn frame(
+        &mut self,
+        frame: &[u8],
+        coding: &Coding,
+        payload: &Template,
+        agreed: Option<Option<DeflateParameters>>,
+        nth: u64,
+    ) -> Result<Vec<u8>, Skipped> {
+        // What was sent before the OPEN is so again, when nothing is agreed yet.
+        let agreed = match (agreed, coding) {
+            (Some(agreed), _) => agreed,
+            (None, Coding::Deflated { agreed, .. }) => Some(*agreed),
+            (None, _) => Some(DeflateParameters::default()),
+        };
+        let key = mask(self.seed(), nth);
+        let anew = |payload: &[u8]| reframe(frame, payload, key).unwrap_or_else(|| frame.to_vec());
+        match coding {
+            Coding::Plain => return Ok(anew(&self.fill(payload, nth).0)),
+            Coding::Opaque if agreed.is_none() || self.deflates => {
+                let why =
+                    "a compressed frame was not sent: it cannot be inflated, and what it may refer to has changed";
+                return Err(Skipped(why.to_owned()));
+            }
+            Coding::Opaque => return Ok(frame.to_vec()),
+            Coding::Deflated { lengths, agreed: before } => {
+                let (message, _) = self.fill(payload, nth);
+                self.rest.clear();
+                self.deflates |= message != payload.bytes() || agreed != Some(*before);
+                if self.deflates {
+                    let coded = match agreed {
+                        Some(agreed) => deflated(&message, agreed),
+                        None => Some(message),
+                    };
+                    let coded =
+                        coded.ok_or_else(|| Skipped("a message was not sent: it cannot be deflated".to_owned()))?;
+                    self.rest.extend(pieces(&coded, lengths));
+                }
+            }
+            Coding::Continued => {}
+        }
+        let Some(payload) = self.rest.pop_front() else { return Ok(frame.to_vec()) };
+        let mut bytes = anew(&payload);
+        if let (None, Some(first)) = (agreed, bytes.first_mut()) {
+            // Not compressed this time.
+            *first &= !RSV1;
+        }
+        Ok(bytes)
     }
 
     /// When what is waited for happened.
@@ -266,7 +327,7 @@ impl Driver<'_> {
         }
     }
 
-    fn fill(&self, template: &crate::replay::plan::Template, nth: u64) -> (Vec<u8>, Vec<usize>) {
+    fn fill(&self, template: &Template, nth: u64) -> (Vec<u8>, Vec<usize>) {
         let shared = &self.shared;
         let copy = self.run.copy;
         let sessions = shared.plan.sessions / (shared.plan.copies as usize).max(1);
@@ -338,9 +399,4 @@ fn board_begin(
         progress.answered = None;
         progress.over = None;
     });
-}
-
-/// Whether a frame is sent as it was: compressed ones are, since their payload is no text.
-fn is_compressed(frame: &[u8]) -> bool {
-    frame.first().is_some_and(|first| first & 0x40 != 0)
 }

@@ -205,7 +205,7 @@ impl Ears {
                         board.note(self.copy, socket, |progress| progress.ready = progress.ready.or(Some(at)));
                     }
                 }
-                Heard::Frame(_) => {}
+                Heard::Frame(_) | Heard::Said { .. } => {}
                 Heard::Message { text, .. } => {
                     let Some(socket) = talk.socket else { continue };
                     let text = text.unwrap_or_default();

@@ -105,12 +105,10 @@ impl Template {
         for (name, value) in &changes.set_headers {
             self.message.set_header(name, value);
         }
-        let chunked = || self.message.parsed().has_token("transfer-encoding", "chunked");
         if changes.fix_json
-            && !chunked()
-            && let Some(fixed) = fix_json::fixed(self.message.body())
+            && let Some(fixed) = self.message.content().and_then(|content| fix_json::fixed(&content))
         {
-            self.message.set_body(fixed.into_bytes());
+            self.message.set_content(fixed.into_bytes());
         }
     }
 

@@ -65,15 +65,30 @@ pub fn read_head(stream: &mut impl Read) -> String {
     String::from_utf8_lossy(&head).into_owned()
 }
 
+/// The body of the next request; `None` where the client has ended.
+pub fn read_request(stream: &mut impl Read) -> Option<Vec<u8>> {
+    let mut head = Vec::new();
+    let mut byte = [0];
+    while !head.ends_with(b"\r\n\r\n") {
+        match stream.read(&mut byte) {
+            Ok(1) => head.push(byte[0]),
+            _ => return None,
+        }
+    }
+    let mut body = vec![0; content_length(&String::from_utf8_lossy(&head))];
+    stream.read_exact(&mut body).ok().map(|()| body)
+}
+
+fn content_length(head: &str) -> usize {
+    let mut fields = head.lines().filter_map(|line| line.split_once(':'));
+    let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
+    length.map_or(0, |(_, value)| value.trim().parse().unwrap())
+}
+
 /// A head and the body that its `Content-Length` announces.
 pub fn read_response(stream: &mut impl Read) -> (String, Vec<u8>) {
     let head = read_head(stream);
-    let length = head
-        .lines()
-        .filter_map(|line| line.split_once(':'))
-        .find(|(name, _)| name.eq_ignore_ascii_case("content-length"))
-        .map_or(0, |(_, value)| value.trim().parse().unwrap());
-    let mut body = vec![0; length];
+    let mut body = vec![0; content_length(&head)];
     stream.read_exact(&mut body).unwrap();
     (head, body)
 }

@@ -31,6 +31,8 @@ pub struct Behaviour {
     pub open_after: Duration,
     /// After the 101, the socket counts as registered so much later.
     pub registered_after: Duration,
+    /// It says so in a frame.
+    pub says_ready: bool,
     /// Serve plain HTTP instead of HTTPS.
     pub plain: bool,
 }
@@ -201,21 +203,28 @@ async fn open(
     tokio::time::sleep(api.behaviour.open_after).await;
     api.log.lock().unwrap().requests.push(seen(StatusCode::SWITCHING_PROTOCOLS, String::new()));
     let api = api.clone();
-    if api.behaviour.registered_after.is_zero() {
+    let Behaviour { registered_after, says_ready, .. } = api.behaviour;
+    let mut waits = !registered_after.is_zero();
+    if !waits {
         api.registered.lock().unwrap().insert(channel.clone());
     }
     tokio::spawn(async move {
         let Ok(upgraded) = hyper::upgrade::on(&mut request).await else { return };
-        let late = api.clone();
-        let name = channel.clone();
-        if !late.behaviour.registered_after.is_zero() {
-            tokio::spawn(async move {
-                tokio::time::sleep(late.behaviour.registered_after).await;
-                late.registered.lock().unwrap().insert(name);
-            });
-        }
         let mut socket = WebSocketStream::from_raw_socket(TokioIo::new(upgraded), Role::Server, None).await;
-        while let Some(Ok(message)) = socket.next().await {
+        let mut registered = std::pin::pin!(tokio::time::sleep(registered_after));
+        loop {
+            let message = tokio::select! {
+                () = &mut registered, if waits => {
+                    waits = false;
+                    api.registered.lock().unwrap().insert(channel.clone());
+                    if says_ready && socket.send(Message::text(r#"{"type":"ready"}"#)).await.is_err() {
+                        break;
+                    }
+                    continue;
+                }
+                message = socket.next() => message,
+            };
+            let Some(Ok(message)) = message else { break };
             if let Message::Text(text) = message {
                 if speaks == Speaks::Never {
                     api.log.lock().unwrap().from_clients.push(text.to_string());
