@@ -18,10 +18,10 @@ use crate::{
     store::recovery,
 };
 
-use super::export::Work;
+use super::{export::Work, reading::quoted};
 
-/// Accepted requests that are put beside the refused ones: the first of so many on the same routes.
-const CONTROLS: usize = 200;
+/// Accepted requests that are put beside the refused ones, the first on the same routes: as many as a filter can name.
+const CONTROLS: usize = 60;
 
 /// What the names of response headers end with that name a request to whoever answered it, beside those that the
 /// profile knows.
@@ -89,8 +89,9 @@ fn compose<W: Write + Seek>(
     let controls = Work { filter: Some(&filter), ..*work }.write(har, None, zip)?;
     report.wrote("accepted exchanges as control group", *controls.written.get("exchanges").unwrap_or(&0));
 
-    let judged = verdict::judge(std::slice::from_ref(capture), &columns::Options::default(), &mut |_| {})?;
     let name = capture.dir().name();
+    let named = format!(" -c {}", quoted(&name));
+    let judged = verdict::judge(std::slice::from_ref(capture), &columns::Options::default(), &named, &mut |_| {})?;
     let subject = Subject {
         captures: &name,
         profile: capture.profile().map_or("generic", |profile| profile.name.as_str()),
@@ -192,7 +193,7 @@ fn connections(work: &Work<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
     work.capture.list(Kind::Connections, Query::default(), &mut |row| {
         let Row::Connection(row) = row else { return Ok(ControlFlow::Continue(())) };
         let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        let record = [
+        let fields = [
             row.id.to_string(),
             anchor.rfc3339(row.opened_ns),
             text(&row.server),
@@ -206,7 +207,10 @@ fn connections(work: &Work<'_>, out: &mut dyn Write) -> anyhow::Result<()> {
             text(&row.how),
             text(&row.proxy_error),
         ];
-        writer.write_record(record).map_err(|error| query::Error::Write(error.into()))?;
+        let mut scrubber = work.scrubber.borrow_mut();
+        let record: csv::ByteRecord =
+            fields.iter().map(|field| scrubber.values(field.as_bytes()).into_owned()).collect();
+        writer.write_byte_record(&record).map_err(|error| query::Error::Write(error.into()))?;
         Ok(ControlFlow::Continue(()))
     })?;
     writer.flush()?;
@@ -239,13 +243,10 @@ fn control(work: &Work<'_>) -> anyhow::Result<Vec<String>> {
         if !is_refused(row) && row.status.is_some() && routes.contains(&route(row)) {
             controls.push(row.id.to_string());
         }
-        controls.len() < CONTROLS.min(MOST_TESTS)
+        controls.len() < CONTROLS
     })?;
     Ok(controls)
 }
-
-/// A filter may have so many tests.
-const MOST_TESTS: usize = 60;
 
 /// The chain of hashes that proves the evidence, once it is noted elsewhere: in the ticket.
 fn hashes(capture: &Capture) -> anyhow::Result<serde_json::Value> {
@@ -289,10 +290,13 @@ fn readme(capture: &Capture, about: Option<About>, kept: bool, ids: u64) -> Stri
          exchanges.har    requests, responses and WebSocket messages; opens in browsers and HAR viewers\n\
          correlation.csv  the server's correlation ids with instants in UTC ({ids} ids)\n\
          connections.csv  the server leg's TCP round trips, and how connections ended\n\
-         control.har      requests on the same routes that were accepted\n\
+         control.har      requests on the same routes that were accepted, {CONTROLS} at most\n\
          verdict.txt      what explains the refusals, and what the observer itself added; verdict.json for programs\n\
          hashes.json      BLAKE3 of each sealed segment, each chained to the one before: with these noted here, the\n\
-         \x20                capture's owner cannot change the evidence unseen (`firstframe verify`)\n",
+         \x20                capture's owner cannot change the evidence unseen (`firstframe verify`)\n\n\
+         Begin with verdict.txt. The exchanges that it names (x345) are found in correlation.csv, with the ids and\n\
+         instants by which the server's logs can be searched, and in exchanges.har, as `_firstframe.exchange`, with what\n\
+         was sent and answered. Instants are those of arrival at the proxy between client and server.\n",
         capture.dir().name(),
         meta.started_at,
         env!("CARGO_PKG_VERSION"),

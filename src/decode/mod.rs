@@ -12,6 +12,10 @@ pub mod http1;
 pub mod opaque;
 pub mod websocket;
 
+mod utf16;
+
+pub use utf16::utf16;
+
 use crate::model::{
     Side, Timestamp,
     anomaly::Anomaly,

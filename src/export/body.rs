@@ -1,9 +1,12 @@
 //! A body as it may be shown: codings taken off, secrets replaced. What cannot be searched for secrets does not leave.
 
-use std::borrow::Cow;
+use std::{borrow::Cow, ops::Range};
 
 use crate::{
-    decode::content::{Decoded, decode_content},
+    decode::{
+        content::{Decoded, decode_content},
+        utf16,
+    },
     model::http::Head,
     query::contents::{Fullness, MessageBytes},
     redact::Scrubber,
@@ -43,6 +46,7 @@ pub(super) const TOO_LARGE: &str = "body larger than --body-limit";
 pub(super) const UNREADABLE: &str = "body in a coding that cannot be searched for secrets";
 pub(super) const CODED: &str = "body shown in its content coding";
 pub(super) const MISSING: &str = "body not in the capture (dropped, lost, or cut off)";
+pub(super) const WIDE: &str = "body with secrets in UTF-16: shown in UTF-8";
 pub(super) const DAMAGED: &str = "body whose content coding is damaged: shown as far as it can be read";
 
 /// `bytes` is the body with its transfer coding taken off.
@@ -62,23 +66,78 @@ pub(super) fn shown<'b>(
     let missing = (message.extent == Fullness::Missing).then_some(MISSING);
     let coding = head.and_then(|head| head.header("content-encoding")).filter(|_| !bytes.is_empty());
     let Some(coding) = coding else {
-        return Shown { body: of(scrubber.text(bytes)), note: missing, size: Some(bytes.len() as u64) };
+        let (body, wide) = text(Cow::Borrowed(bytes), scrubber);
+        return Shown { body, note: missing.or(wide), size: Some(bytes.len() as u64) };
     };
     let cap = usize::try_from(limit).unwrap_or(usize::MAX);
     match decode_content(coding, bytes, cap) {
         Decoded::Whole(plain) => {
             let size = Some(plain.len() as u64);
-            Shown { body: of(Cow::Owned(scrubber.text(&plain).into_owned())), note: missing, size }
+            let (body, wide) = text(Cow::Owned(plain), scrubber);
+            Shown { body, note: missing.or(wide), size }
         }
-        Decoded::Damaged(plain) => {
-            Shown { body: of(Cow::Owned(scrubber.text(&plain).into_owned())), note: Some(DAMAGED), size: None }
-        }
+        Decoded::Damaged(plain) => Shown { body: text(Cow::Owned(plain), scrubber).0, note: Some(DAMAGED), size: None },
         Decoded::Capped(_) => Shown { note: Some(TOO_LARGE), ..Shown::default() },
         Decoded::Unsupported(_) if scrubber.is_off() => {
             Shown { body: Body::Binary(Cow::Borrowed(bytes)), note: Some(CODED), size: None }
         }
         Decoded::Unsupported(_) => Shown { note: Some(UNREADABLE), ..Shown::default() },
     }
+}
+
+/// A chunked body's parts (RFC 9112, 7.1).
+pub(super) struct Chunked {
+    pub(super) payloads: Vec<Range<usize>>,
+    pub(super) trailers: Range<usize>,
+}
+
+/// Where they lie; `None` where it is not well-formed.
+pub(super) fn chunks_of(raw: &[u8]) -> Option<Chunked> {
+    let mut payloads = Vec::new();
+    let mut at = 0;
+    loop {
+        let line_end = at + memchr::memchr(b'\n', raw.get(at..)?)?;
+        let line = std::str::from_utf8(raw.get(at..line_end)?).ok()?;
+        let size = line.split(';').next().unwrap_or_default().trim();
+        let size = usize::from_str_radix(size, 16).ok()?;
+        if size == 0 {
+            let begin = line_end + 1;
+            let trailers = begin..raw.len().saturating_sub(2).max(begin);
+            return Some(Chunked { payloads, trailers });
+        }
+        let begin = line_end + 1;
+        let end = begin.checked_add(size).filter(|end| *end <= raw.len())?;
+        payloads.push(begin..end);
+        at = end + 2;
+    }
+}
+
+/// Whether secrets stand in a body's coding, where no search of its bytes finds them, or may stand in one that is not known.
+pub(super) fn hides(head: &Head, bytes: &[u8], limit: usize, scrubber: &mut Scrubber) -> bool {
+    let mut found = |plain: &[u8]| !scrubber.in_text(plain).is_empty();
+    let wide = |plain: &[u8]| utf16(plain).map(String::into_bytes);
+    match head.header("content-encoding").map(|coding| decode_content(coding, bytes, limit)) {
+        None => wide(bytes).is_some_and(|plain| found(&plain)),
+        Some(Decoded::Whole(plain)) => found(&plain) || wide(&plain).is_some_and(|plain| found(&plain)),
+        Some(Decoded::Capped(_) | Decoded::Damaged(_) | Decoded::Unsupported(_)) => true,
+    }
+}
+
+/// A body without its secrets. Where they stand in UTF-16, it is shown in UTF-8.
+fn text<'b>(bytes: Cow<'b, [u8]>, scrubber: &mut Scrubber) -> (Body<'b>, Option<&'static str>) {
+    if let Some(text) = utf16(&bytes)
+        && let Cow::Owned(redacted) = scrubber.text(text.as_bytes())
+    {
+        return (of(Cow::Owned(redacted)), Some(WIDE));
+    }
+    let body = match bytes {
+        Cow::Borrowed(bytes) => of(scrubber.text(bytes)),
+        Cow::Owned(bytes) => match scrubber.text(&bytes) {
+            Cow::Owned(redacted) => of(Cow::Owned(redacted)),
+            Cow::Borrowed(_) => of(Cow::Owned(bytes)),
+        },
+    };
+    (body, None)
 }
 
 fn of(bytes: Cow<'_, [u8]>) -> Body<'_> {

@@ -4,13 +4,13 @@
 use std::ops::ControlFlow;
 
 use crate::{
-    decode::content::decode_content,
+    decode::{content::decode_content, utf16},
     model::http::Head,
     query::{Capture, Query, Secrets},
     redact::{Collector, Scrubber},
 };
 
-use super::{Error, Options};
+use super::{Error, Options, body};
 
 /// What the first pass found.
 pub struct Collected {
@@ -43,8 +43,10 @@ pub fn collect(capture: &Capture, options: &Options, progress: &dyn Fn(u64)) -> 
         }
         if content.request.body_sent + content.response.body_sent > 0 {
             let (sent, answered) = content.bodies();
-            body(&mut all, request.as_ref(), &sent, options);
-            body(&mut all, response.as_ref(), &answered, options);
+            text(&mut all, request.as_ref(), &sent, options);
+            text(&mut all, response.as_ref(), &answered, options);
+            trailers(&mut all, request.as_ref(), content.request.body_raw());
+            trailers(&mut all, response.as_ref(), content.response.body_raw());
         }
         count += 1;
         progress(count);
@@ -60,15 +62,35 @@ pub fn collect(capture: &Capture, options: &Options, progress: &dyn Fn(u64)) -> 
     Ok(Collected { scrubber: all.finish(options.lengths), sockets: Some(sockets) })
 }
 
-fn body(all: &mut Collector, head: Option<&Head>, bytes: &[u8], options: &Options) {
+/// What stands behind a chunked body, which is as headers are.
+fn trailers(all: &mut Collector, head: Option<&Head>, raw: &[u8]) {
+    if !head.is_some_and(|head| head.has_token("transfer-encoding", "chunked")) {
+        return;
+    }
+    let Some(chunked) = body::chunks_of(raw) else { return };
+    for line in raw.get(chunked.trailers).unwrap_or_default().split(|b| *b == b'\n') {
+        if let Some(colon) = memchr::memchr(b':', line) {
+            let (name, value) = line.split_at(colon);
+            all.header(name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii());
+        }
+    }
+}
+
+fn text(all: &mut Collector, head: Option<&Head>, bytes: &[u8], options: &Options) {
     if bytes.is_empty() {
         return;
     }
-    match head.and_then(|head| head.header("content-encoding")) {
-        None => all.text(bytes),
+    let decoded;
+    let bytes = match head.and_then(|head| head.header("content-encoding")) {
+        None => bytes,
         Some(coding) => {
             let cap = usize::try_from(options.body_limit).unwrap_or(usize::MAX);
-            all.text(decode_content(coding, bytes, cap).bytes());
+            decoded = decode_content(coding, bytes, cap);
+            decoded.bytes()
         }
+    };
+    match utf16(bytes) {
+        Some(text) => all.text(text.as_bytes()),
+        None => all.text(bytes),
     }
 }

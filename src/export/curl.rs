@@ -83,7 +83,7 @@ fn command(
         b"GET" if bytes.is_empty() => {}
         method => {
             line.extend_from_slice(b" -X ");
-            line.extend_from_slice(&quoted(method));
+            line.extend_from_slice(&quoted(&scrubber.values(method)));
         }
     }
     if row.websocket.is_some() {
@@ -104,7 +104,7 @@ fn command(
         }
         has = [has[0] || name.eq_ignore_ascii_case(b"user-agent"), has[1] || name.eq_ignore_ascii_case(b"accept")];
         let value = scrubber.header(name, value);
-        let mut text = name.to_vec();
+        let mut text = scrubber.values(name).into_owned();
         // curl takes `Name:` for "do not send it", and `Name;` for an empty one.
         if value.is_empty() {
             text.push(b';');

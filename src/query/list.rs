@@ -15,8 +15,8 @@ use super::{
     Error,
     filter::Filter,
     judge::Judge,
-    secrets,
     order::{in_any_order, in_order},
+    secrets,
     source::{Kind, Ordered, Shelf},
     text,
 };

@@ -19,6 +19,8 @@ const LONGEST: usize = 64 << 10;
 const LONGEST_ENCODED: usize = 4096;
 /// Longer words are not decoded: no URL is.
 const LONGEST_TOKEN: usize = 256 << 10;
+/// How often a word is decoded.
+const LEVELS: usize = 3;
 /// How many bytes one search may compare, beside 64 for each byte that it looks through.
 const COMPARISONS: usize = 1 << 20;
 
@@ -45,6 +47,8 @@ pub(super) struct Known {
     forms: Vec<Form>,
     bits: Vec<u64>,
     shift: u32,
+    /// Whether any form ends with these two bytes: nearly all places are told to be none's end by it.
+    pairs: Vec<bool>,
 }
 
 impl Gathered {
@@ -71,6 +75,10 @@ impl Gathered {
             let mut gson = json.replace('=', "\\u003d").replace('&', "\\u0026");
             gson = gson.replace('<', "\\u003c").replace('>', "\\u003e").replace('\'', "\\u0027");
             forms.push(gson.into_bytes());
+            forms.extend(in_ascii(json));
+            forms.extend(in_markup(value));
+            // As forms write a space.
+            forms.push(value.iter().map(|b| if *b == b' ' { b'+' } else { *b }).collect());
         }
         // As it was said, too: what looks escaped may be none.
         let other = Some(said).filter(|said| *said != value);
@@ -110,8 +118,16 @@ impl Gathered {
         forms.sort_unstable_by_key(|form| (form.tail, std::cmp::Reverse(form.length), form.digest));
         forms.dedup_by_key(|form| (form.tail, form.length, form.hash));
         let bits = (forms.len() * 64).next_power_of_two().clamp(1 << 15, 1 << 27);
-        let mut known = Known { forms: Vec::new(), bits: vec![0; bits / 64], shift: 64 - bits.trailing_zeros() };
+        let mut known = Known {
+            forms: Vec::new(),
+            bits: vec![0; bits / 64],
+            shift: 64 - bits.trailing_zeros(),
+            pairs: vec![false; 1 << 16],
+        };
         for form in &forms {
+            if let Some(pair) = known.pairs.get_mut(pair_of(form.tail)) {
+                *pair = true;
+            }
             let place = known.place(form.tail);
             if let Some(word) = known.bits.get_mut(place / 64) {
                 *word |= 1 << (place % 64);
@@ -133,8 +149,17 @@ impl Known {
         let parts = |b: &u8| b.is_ascii_whitespace() || matches!(b, b'"' | b'\'' | b'<' | b'>');
         let mut begin = 0;
         for token in bytes.split(parts) {
-            if token.len() <= LONGEST_TOKEN && memchr::memchr(b'%', token).is_some() {
-                let (plain, places) = percent_decoded(token);
+            // What is in a URL that is in a URL is encoded twice.
+            let mut decoded: Option<(Vec<u8>, Vec<usize>)> = None;
+            for _ in 0..LEVELS {
+                let before = decoded.as_ref().map_or(token, |(plain, _)| plain);
+                if token.len() > LONGEST_TOKEN || memchr::memchr(b'%', before).is_none() {
+                    break;
+                }
+                let (plain, mut places) = percent_places(before);
+                if let Some((_, outer)) = &decoded {
+                    places.iter_mut().for_each(|place| *place = outer.get(*place).copied().unwrap_or(token.len()));
+                }
                 let mut found = Vec::new();
                 self.find_plain(&plain, &mut found);
                 for secret in found {
@@ -142,6 +167,7 @@ impl Known {
                     let range = begin + at(secret.range.start)..begin + at(secret.range.end);
                     out.push(secret.moved(range));
                 }
+                decoded = Some((plain, places));
             }
             begin += token.len() + 1;
         }
@@ -155,7 +181,9 @@ impl Known {
         }
         let mut budget = COMPARISONS.saturating_add(64 * bytes.len());
         let mut end = bytes.len();
-        while let Some(tail) = tail_of(bytes, end) {
+        while let Some(last) = self.ends_before(bytes, end) {
+            end = last;
+            let Some(tail) = tail_of(bytes, end) else { return };
             let place = self.place(tail);
             if self.bits.get(place / 64).is_none_or(|word| word & (1 << (place % 64)) == 0) {
                 end -= 1;
@@ -170,6 +198,15 @@ impl Known {
                 Found::TooMuch => return out.push(Secret::new(0..end, "secret")),
             }
         }
+    }
+
+    /// The last place up to `end` at which some form may end.
+    fn ends_before(&self, bytes: &[u8], end: usize) -> Option<usize> {
+        let may_end = |pair: &[u8]| match pair {
+            [a, b] => self.pairs.get(usize::from(u16::from_le_bytes([*a, *b]))) == Some(&true),
+            _ => false,
+        };
+        bytes.get(..end)?.windows(2).rposition(may_end).map(|at| at + 2)
     }
 
     fn longest(&self, bytes: &[u8], end: usize, tail: u64, budget: &mut usize) -> Found {
@@ -198,6 +235,11 @@ enum Found {
     TooMuch,
 }
 
+/// Its last two bytes.
+fn pair_of(tail: u64) -> usize {
+    usize::try_from(tail >> 48).unwrap_or(0)
+}
+
 /// The eight bytes before `end`.
 fn tail_of(bytes: &[u8], end: usize) -> Option<u64> {
     let window = bytes.get(end.checked_sub(SHORTEST)?..end)?;
@@ -205,7 +247,7 @@ fn tail_of(bytes: &[u8], end: usize) -> Option<u64> {
 }
 
 /// Without percent-encoding, and where each byte (and the end) stood.
-fn percent_decoded(token: &[u8]) -> (Vec<u8>, Vec<usize>) {
+pub(super) fn percent_places(token: &[u8]) -> (Vec<u8>, Vec<usize>) {
     let digit = |at: usize| token.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
     let (mut plain, mut places) = (Vec::with_capacity(token.len()), Vec::with_capacity(token.len() + 1));
     let mut at = 0;
@@ -224,6 +266,47 @@ fn percent_decoded(token: &[u8]) -> (Vec<u8>, Vec<usize>) {
     }
     places.push(token.len());
     (plain, places)
+}
+
+/// JSON without a character beyond ASCII, where there is one: as Python writes it.
+fn in_ascii(json: &str) -> Option<Vec<u8>> {
+    if json.is_ascii() {
+        return None;
+    }
+    let mut units = [0; 2];
+    let mut out = String::with_capacity(json.len() * 2);
+    for c in json.chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            c.encode_utf16(&mut units).iter().for_each(|unit| out.push_str(&format!("\\u{unit:04x}")));
+        }
+    }
+    Some(out.into_bytes())
+}
+
+/// As HTML and XML write it, in the ways that are about, where that is another.
+fn in_markup(value: &[u8]) -> Vec<Vec<u8>> {
+    if !value.iter().any(|b| matches!(b, b'&' | b'<' | b'>' | b'"' | b'\'')) {
+        return Vec::new();
+    }
+    let escaped = |quote: &str, apostrophe: &str| {
+        let mut out = Vec::with_capacity(value.len() + 16);
+        for byte in value {
+            match byte {
+                b'&' => out.extend_from_slice(b"&amp;"),
+                b'<' => out.extend_from_slice(b"&lt;"),
+                b'>' => out.extend_from_slice(b"&gt;"),
+                b'"' => out.extend_from_slice(quote.as_bytes()),
+                b'\'' => out.extend_from_slice(apostrophe.as_bytes()),
+                other => out.push(*other),
+            }
+        }
+        out
+    };
+    [("&quot;", "&#39;"), ("&quot;", "&#x27;"), ("&quot;", "&apos;"), ("&#34;", "&#39;"), ("\"", "'")]
+        .map(|(quote, apostrophe)| escaped(quote, apostrophe))
+        .into()
 }
 
 /// The characters of Base64 that depend on the value alone, where it begins `shift` bytes behind a multiple of three.

@@ -8,6 +8,7 @@ mod everything;
 mod further;
 mod known;
 mod lines;
+mod markup;
 mod places;
 mod seen;
 

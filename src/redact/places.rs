@@ -5,7 +5,7 @@ use std::ops::Range;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use memchr::{memchr, memchr_iter};
 
-use super::{Digest, Further, Options, quick_hash};
+use super::{Digest, Further, Options, known::percent_places, markup, quick_hash};
 
 /// A secret's place in the bytes at hand.
 #[derive(Clone, Debug)]
@@ -43,7 +43,7 @@ impl Secret {
             return serde_json::from_str::<String>(&format!("\"{text}\"")).ok().map(String::into_bytes);
         }
         memchr(b'%', value)?;
-        let plain = percent_decoded(value);
+        let (plain, _) = percent_places(value);
         (plain != value).then_some(plain)
     }
 
@@ -78,6 +78,8 @@ pub(super) enum Place {
     SetCookie,
     /// A URL that may bear secrets.
     Url,
+    /// Subprotocols, among which clients that can set no header put their token.
+    Protocols,
     /// All of it is secret.
     Whole(&'static str),
 }
@@ -86,7 +88,8 @@ pub(super) enum Place {
 #[derive(Clone)]
 pub(super) struct Places {
     headers: Vec<String>,
-    fields: Vec<Vec<u8>>,
+    /// By their first letter: nearly every name of a JSON document is told to be none of them by that alone.
+    fields: Vec<Vec<Vec<u8>>>,
     further: Further,
     last: Vec<Option<(Box<[u8]>, Place)>>,
 }
@@ -135,15 +138,23 @@ const FIELDS: &[&str] = &[
 ];
 /// Secret in a query (RFC 6749, 4.1.2), but an error's name in many a JSON document.
 const QUERY_ONLY: &str = "code";
+/// Levels of URLs within parameters of URLs that are looked into.
+const NESTED: usize = 2;
 /// A name longer than this is none of ours.
 const LONGEST_NAME: usize = 64;
 
 impl Places {
     pub(super) fn new(options: &Options) -> Self {
-        let fields = options.fields.iter().map(|name| plain(name.as_bytes()));
+        let mut fields = vec![Vec::new(); 256];
+        let named = options.fields.iter().map(|name| plain(name.as_bytes()));
+        for field in FIELDS.iter().map(|name| name.as_bytes().to_vec()).chain(named) {
+            if let Some(same) = field.first().and_then(|first| fields.get_mut(usize::from(*first))) {
+                same.push(field);
+            }
+        }
         Self {
             headers: options.headers.iter().map(|name| name.to_ascii_lowercase()).collect(),
-            fields: FIELDS.iter().map(|name| name.as_bytes().to_vec()).chain(fields).collect(),
+            fields,
             further: options.further.clone(),
             last: vec![None; SLOTS],
         }
@@ -206,6 +217,7 @@ impl Places {
             b"authorization" | b"proxy-authorization" | b"x-authorization" => return Place::Credentials,
             b"cookie" => return Place::Cookies,
             b"set-cookie" => return Place::SetCookie,
+            b"sec-websocket-protocol" => return Place::Protocols,
             b"location" | b"referer" | b"content-location" => return Place::Url,
             b"ocp-apim-subscription-key" | b"x-functions-key" => return Place::Whole("key"),
             b"x-amz-security-token" => return Place::Whole("token"),
@@ -213,7 +225,7 @@ impl Places {
         }
         let ends = |ending: &[u8]| name.ends_with(ending);
         let ends_in_one_of = |endings: &[&str]| endings.iter().any(|ending| ends(ending.as_bytes()));
-        if ends_in_one_of(&["api-key", "apikey", "api_key", "access-key"]) {
+        if ends_in_one_of(&["api-key", "apikey", "api_key", "access-key", "auth-key"]) {
             Place::Whole("key")
         } else if ends_in_one_of(&["token", "jwt"]) {
             Place::Whole("token")
@@ -232,6 +244,7 @@ impl Places {
             Place::Cookies => cookies(value, out),
             Place::SetCookie => set_cookie(value, out),
             Place::Url => self.in_target(value, out),
+            Place::Protocols => protocols(value, out),
             Place::Whole(kind) => out.extend((!value.is_empty()).then(|| Secret::new(0..value.len(), kind))),
         }
     }
@@ -252,17 +265,30 @@ impl Places {
             userinfo(url, out);
         }
         self.paths(url, out);
-        let mut begin = match url.iter().position(|b| matches!(b, b'?' | b'#')) {
-            Some(mark) => mark + 1,
-            None => return,
-        };
-        let rest = url.get(begin..).unwrap_or_default();
+        if let Some(mark) = url.iter().position(|b| matches!(b, b'?' | b'#')) {
+            self.parameters(mark + 1, url.get(mark + 1..).unwrap_or_default(), NESTED, out);
+        }
+    }
+
+    /// Parameters that begin at `begin`, and those within a parameter: of a URL to which the client is to be sent on.
+    fn parameters(&self, mut begin: usize, rest: &[u8], levels: usize, out: &mut Vec<Secret>) {
         for part in rest.split(|b| matches!(b, b'&' | b';' | b'?' | b'#')) {
-            if let Some(equals) = memchr(b'=', part)
-                && equals + 1 < part.len()
-                && self.is_secret(part.get(..equals).unwrap_or_default(), true)
-            {
-                out.push(Secret::new(begin + equals + 1..begin + part.len(), "token"));
+            if let Some(equals) = memchr(b'=', part).filter(|equals| equals + 1 < part.len()) {
+                let (name, value) = part.split_at(equals);
+                let value = value.get(1..).unwrap_or_default();
+                let at = begin + equals + 1;
+                if self.is_secret(name, true) {
+                    out.push(Secret::new(at..at + value.len(), "token"));
+                } else if levels > 0 && memchr::memmem::find(value, b"%3").is_some() {
+                    let (plain, places) = percent_places(value);
+                    let mut inner = Vec::new();
+                    self.parameters(0, &plain, levels - 1, &mut inner);
+                    let place = |index: usize| at + places.get(index).copied().unwrap_or(value.len());
+                    out.extend(inner.into_iter().map(|secret| {
+                        let range = place(secret.range.start)..place(secret.range.end);
+                        secret.moved(range)
+                    }));
+                }
             }
             begin += part.len() + 1;
         }
@@ -276,16 +302,23 @@ impl Places {
         }
         for equals in memchr_iter(b'=', text) {
             let before = text.get(..equals).unwrap_or_default();
-            let name = before.iter().rev().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-'));
+            let in_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'%');
+            let name = before.iter().rev().take_while(in_name);
             let name = before.get(equals - name.take(LONGEST_NAME + 1).count()..).unwrap_or_default();
             if self.is_secret(name, false) {
                 let value = text.get(equals + 1..).unwrap_or_default();
                 let ends =
                     |b: &u8| b.is_ascii_whitespace() || matches!(b, b'&' | b';' | b'"' | b'<' | b'>' | b',' | b'\\');
-                let length = value.iter().position(ends).unwrap_or(value.len());
-                push(out, equals + 1..equals + 1 + length);
+                let plain = || 0..value.iter().position(ends).unwrap_or(value.len());
+                let range = quoted(value).unwrap_or_else(plain);
+                push(out, equals + 1 + range.start..equals + 1 + range.end);
             }
         }
+        let mut marked = Vec::new();
+        let is_secret = |name: &[u8]| self.is_secret(name, false);
+        markup::elements(text, &is_secret, &mut marked);
+        markup::parts(text, &is_secret, &mut marked);
+        marked.into_iter().for_each(|range| push(out, range));
         let places = self.further.in_text(text).into_iter();
         out.extend(places.map(|range| Secret { encoded: true, ..Secret::new(range, "secret") }));
         sasl(text, out);
@@ -293,22 +326,25 @@ impl Places {
         disjoint(out);
     }
 
-    /// Every quote may open a name: what follows it up to the next one, also where quotes are escaped.
+    /// Every colon may follow a name in quotes, which may be escaped. (Colons are fewer than quotes.)
     fn json(&self, text: &[u8], out: &mut Vec<Secret>) {
         let mut done = 0;
-        for open in memchr_iter(b'"', text) {
-            let after = text.get(open + 1..).unwrap_or_default();
-            let length = after.iter().take(LONGEST_NAME + 1).take_while(|b| !matches!(b, b'"' | b'\\')).count();
-            let name = after.get(..length).unwrap_or_default();
-            if open < done || !self.is_secret(name, false) {
+        for colon in memchr_iter(b':', text) {
+            let before = text.get(..colon).unwrap_or_default().trim_ascii_end();
+            let Some((b'"', before)) = before.split_last() else { continue };
+            let escapes = before.iter().rev().take_while(|b| **b == b'\\').count();
+            let before = before.get(..before.len() - escapes).unwrap_or_default();
+            let length = before.iter().rev().take(LONGEST_NAME + 1).take_while(|b| !matches!(b, b'"' | b'\\')).count();
+            let begin = before.len() - length;
+            let (rest, name) = before.split_at_checked(begin).unwrap_or_default();
+            if begin <= done || rest.last() != Some(&b'"') || !self.is_secret(name, false) {
                 continue;
             }
-            let escapes = after.get(length..).unwrap_or_default().iter().take_while(|b| **b == b'\\').count();
-            let close = open + 1 + length + escapes;
-            let Some(value) = (text.get(close) == Some(&b'"')).then(|| value_after_colon(text, close + 1)).flatten()
-            else {
+            let Some(value) = value_after_colon(text, colon) else { continue };
+            if value.is_empty() && text.get(value.start) == Some(&b'[') {
+                done = strings_of(text, value.start + 1, out);
                 continue;
-            };
+            }
             done = value.end;
             if plain(name) == b"authorization" {
                 let mut inner = Vec::new();
@@ -329,13 +365,15 @@ impl Places {
         }
         let decoded;
         let name = if memchr(b'%', name).is_some() {
-            decoded = percent_decoded(name);
+            (decoded, _) = percent_places(name);
             &decoded
         } else {
             name
         };
-        let same = |known: &[u8]| same_field(name, known);
-        (query && same(QUERY_ONLY.as_bytes())) || self.fields.iter().any(|known| same(known))
+        let Some(first) = name.iter().find(|b| !matches!(b, b'_' | b'-')) else { return false };
+        let fields = self.fields.get(usize::from(first.to_ascii_lowercase()));
+        (query && same_field(name, QUERY_ONLY.as_bytes()))
+            || fields.into_iter().flatten().any(|known| known.len() <= name.len() && same_field(name, known))
     }
 }
 
@@ -421,6 +459,37 @@ fn closing_quote(text: &[u8], from: usize, escapes: usize) -> Option<usize> {
     })
 }
 
+/// The strings of a list that begins there, up to what is none; where they end.
+fn strings_of(text: &[u8], from: usize, out: &mut Vec<Secret>) -> usize {
+    let mut at = from;
+    loop {
+        let between = |b: &&u8| b.is_ascii_whitespace() || **b == b',';
+        let begin = at + text.get(at..).unwrap_or_default().iter().take_while(between).count();
+        let escapes = text.get(begin..).unwrap_or_default().iter().take_while(|b| **b == b'\\').count();
+        if text.get(begin + escapes) != Some(&b'"') {
+            return begin;
+        }
+        let open = begin + escapes + 1;
+        let close = closing_quote(text, open, escapes);
+        let end = close.map_or(text.len(), |close| close - escapes.min(close - open));
+        push(out, open..end);
+        at = match close {
+            Some(close) => close + 1,
+            None => return text.len(),
+        };
+    }
+}
+
+/// A value in quotes, perhaps escaped ones, as attributes and scripts have it. What has JSON's punctuation in it stands
+/// between two strings, of which the first ends with `token=`.
+fn quoted(value: &[u8]) -> Option<Range<usize>> {
+    let begin = value.iter().take_while(|b| **b == b'\\').count() + 1;
+    let quote = value.get(begin - 1).copied().filter(|b| matches!(b, b'"' | b'\''))?;
+    let length = value.get(begin..)?.iter().position(|b| *b == quote || *b == b'\\')?;
+    let is_value = |b: &u8| !matches!(b, b',' | b':' | b'{' | b'}' | b'[' | b']') && !b.is_ascii_whitespace();
+    value.get(begin..begin + length)?.iter().all(is_value).then_some(begin..begin + length)
+}
+
 /// The place of the string or number that follows a colon; one without end goes to the text's end.
 fn value_after_colon(text: &[u8], from: usize) -> Option<Range<usize>> {
     let skip = |from: usize| {
@@ -461,6 +530,29 @@ pub(super) fn credentials(value: &[u8], out: &mut Vec<Secret>) {
     let begin = scheme_end + gap;
     if begin < value.len() {
         out.push(Secret { encoded: scheme.eq_ignore_ascii_case(b"basic"), ..Secret::new(begin..value.len(), "token") });
+    }
+}
+
+/// Tokens among subprotocols: what follows a word that announces one, and what Kubernetes has behind its name.
+fn protocols(value: &[u8], out: &mut Vec<Secret>) {
+    const WORDS: &[&str] = &["access_token", "authorization", "bearer", "jwt", "token"];
+    const PREFIX: &[u8] = b"base64url.bearer.authorization.k8s.io.";
+    let named = out.len();
+    let (mut begin, mut announced) = (0, false);
+    for item in value.split(|b| *b == b',') {
+        let word = item.trim_ascii();
+        let start = begin + item.len() - item.trim_ascii_start().len();
+        if announced && !word.is_empty() {
+            out.push(Secret::new(start..start + word.len(), "token"));
+        } else if word.len() > PREFIX.len() && word.starts_with(PREFIX) {
+            out.push(Secret::new(start + PREFIX.len()..start + word.len(), "token"));
+        }
+        announced = WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
+        begin += item.len() + 1;
+    }
+    jwts(value, out);
+    if out.len() > named {
+        disjoint(out);
     }
 }
 
@@ -513,23 +605,4 @@ fn same_field(name: &[u8], known: &[u8]) -> bool {
 /// Lower case, without `_` and `-`.
 fn plain(name: &[u8]) -> Vec<u8> {
     name.iter().filter(|b| !matches!(b, b'_' | b'-')).map(u8::to_ascii_lowercase).collect()
-}
-
-fn percent_decoded(bytes: &[u8]) -> Vec<u8> {
-    let digit = |at: usize| bytes.get(at).and_then(|b| char::from(*b).to_digit(16)).and_then(|d| u8::try_from(d).ok());
-    let mut out = Vec::with_capacity(bytes.len());
-    let mut at = 0;
-    while let Some(byte) = bytes.get(at) {
-        match (byte, digit(at + 1), digit(at + 2)) {
-            (b'%', Some(high), Some(low)) => {
-                out.push(high * 16 + low);
-                at += 3;
-            }
-            _ => {
-                out.push(*byte);
-                at += 1;
-            }
-        }
-    }
-    out
 }

@@ -4,6 +4,7 @@ mod chromium;
 mod command;
 mod foreign;
 mod secrets;
+mod strange;
 
 use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 

@@ -223,7 +223,7 @@ impl Writer<'_> {
         }
     }
 
-    fn request<'c>(&mut self, content: &'c Content, head: Option<&Head>, sent: &'c [u8]) -> Request<'c> {
+    fn request(&mut self, content: &Content, head: Option<&Head>, sent: &[u8]) -> Request {
         let row = &content.row;
         let target = match head {
             Some(head) => lossy(&self.scrubber.target(head.target())),
@@ -245,7 +245,7 @@ impl Writer<'_> {
             }
         };
         Request {
-            method: row.method.as_str(),
+            method: lossy(&self.scrubber.values(row.method.as_bytes())),
             raw_target: (!urls::is_legal(&path) || path != target).then_some(target),
             version: format!("HTTP/{}", row.http),
             cookies: urls::cookies(&headers),
@@ -286,7 +286,7 @@ impl Writer<'_> {
         };
         Response {
             status: row.status.unwrap_or(0),
-            reason: row.reason.clone().unwrap_or_default(),
+            reason: lossy(&self.scrubber.values(row.reason.as_deref().unwrap_or_default().as_bytes())),
             version: head
                 .map_or_else(|| "unknown".to_owned(), |head| format!("HTTP/{}", lossy(head.response_version()))),
             cookies: headers
@@ -306,7 +306,10 @@ impl Writer<'_> {
     fn headers(&mut self, head: Option<&Head>) -> Vec<Pair> {
         let Some(head) = head else { return Vec::new() };
         head.headers()
-            .map(|(name, value)| Pair { name: lossy(name), value: lossy(&self.scrubber.header(name, value)) })
+            .map(|(name, value)| Pair {
+                name: lossy(&self.scrubber.values(name)),
+                value: lossy(&self.scrubber.header(name, value)),
+            })
             .collect()
     }
 

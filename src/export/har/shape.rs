@@ -8,7 +8,7 @@ pub(super) struct Entry<'c> {
     #[serde(rename = "startedDateTime")]
     pub(super) started: String,
     pub(super) time: f64,
-    pub(super) request: Request<'c>,
+    pub(super) request: Request,
     pub(super) response: Response,
     pub(super) cache: Cache,
     pub(super) timings: Timings,
@@ -29,8 +29,8 @@ pub(super) struct Cache {}
 
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
-pub(super) struct Request<'c> {
-    pub(super) method: &'c str,
+pub(super) struct Request {
+    pub(super) method: String,
     pub(super) url: String,
     #[serde(rename = "_target", skip_serializing_if = "Option::is_none")]
     pub(super) raw_target: Option<String>,

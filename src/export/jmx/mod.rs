@@ -28,7 +28,7 @@ use crate::{
 };
 
 use super::{
-    Error, Format, Job, Report,
+    Error, Format, Job, Report, body,
     spill::{Piece, Spill},
     thread_name, write_error,
 };
@@ -96,6 +96,10 @@ fn write(job: &mut Job<'_>, out: &mut dyn Write) -> Result<(), Error> {
     let mut order: Vec<(u64, String)> = Vec::new();
     job.exchanges(&mut |content| {
         let name = thread_name(content.row.session, content.row.connection);
+        if hides(&content, job) {
+            report.left_out("requests whose body has secrets in a coding", 1);
+            return Ok(());
+        }
         let Some(item) = item(&content, job.options.websocket, &mut report) else { return Ok(()) };
         if let What::Open { .. } = item.what {
             owners.insert(content.row.id.0, name.clone());
@@ -166,6 +170,17 @@ fn load(spill: &mut Spill, pieces: Option<&Vec<Piece>>) -> Result<Vec<Item>, Err
     }
     items.sort_by_key(|item| (item.begin, item.exchange));
     Ok(items)
+}
+
+/// Whether secrets stand in the request's body where nothing can be put in their place.
+fn hides(content: &Content, job: &Job<'_>) -> bool {
+    let mut scrubber = job.scrubber.borrow_mut();
+    if scrubber.is_off() || content.request.body_sent == 0 {
+        return false;
+    }
+    let (sent, _) = content.bodies();
+    let limit = usize::try_from(job.options.body_limit).unwrap_or(usize::MAX);
+    content.request_head().is_some_and(|head| body::hides(&head, &sent, limit, &mut scrubber))
 }
 
 /// An exchange as something to do again; `None` where it cannot be.

@@ -9,7 +9,7 @@ use crate::redact::{Scrubber, lossy};
 
 use super::{
     Item, Report, Request, Text, What,
-    words::{Piece, cut, issued, written},
+    words::{Piece, Said, Values, cut, issued, written},
     xml::{self, Prop, Xml},
 };
 
@@ -27,28 +27,28 @@ struct Variable {
 struct Issued {
     /// By the index of the item whose answer holds it.
     by_item: BTreeMap<usize, Vec<Variable>>,
-    /// Value and name, by the index of the item from which on it is known.
-    known: Vec<(usize, String, String)>,
+    /// Value and name, by the index of the item after which it is known.
+    known: BTreeMap<usize, Vec<(String, String)>>,
 }
 
 impl Issued {
     /// Values in answers that a later request of the session bears.
     fn find(items: &[Item]) -> Self {
-        let mut issued_values: BTreeMap<String, (usize, String)> = BTreeMap::new();
-        let mut found = Self { by_item: BTreeMap::new(), known: Vec::new() };
+        let mut issued_values: Values<(usize, String)> = Values::default();
+        let mut found = Self { by_item: BTreeMap::new(), known: BTreeMap::new() };
+        let mut named: BTreeSet<String> = BTreeSet::new();
         let mut taken: BTreeSet<String> = BTreeSet::new();
-        let mut sent: Vec<String> = Vec::new();
+        let mut sent = Said::default();
         for (index, item) in items.iter().enumerate() {
             for text in said(item) {
-                let here: Vec<String> =
-                    issued_values.keys().filter(|value| text.contains(value.as_str())).cloned().collect();
-                for value in here {
+                for value in issued_values.within(&text) {
                     let Some((from, path)) = issued_values.remove(&value) else { continue };
                     let name = name_of(&path, &mut taken);
                     found.by_item.entry(from).or_default().push(Variable { name: name.clone(), path });
-                    found.known.push((from, value, name));
+                    found.known.entry(from).or_default().push((value.clone(), name));
+                    named.insert(value);
                 }
-                sent.push(text);
+                sent.add(text);
             }
             let answer = match &item.what {
                 What::Http { answer, .. } => answer.as_bytes(),
@@ -57,20 +57,12 @@ impl Issued {
             };
             for (value, path) in issued(answer) {
                 // An echo of what the client said first is not issued.
-                if !sent.iter().any(|text| text.contains(&value))
-                    && !found.known.iter().any(|(_, known, _)| *known == value)
-                {
-                    issued_values.entry(value).or_insert((index, path));
+                if !named.contains(&value) && !sent.holds(&value) {
+                    issued_values.add(value, (index, path));
                 }
             }
         }
         found
-    }
-
-    /// Value and name of what is known before the item.
-    fn before(&self, index: usize) -> Vec<(String, String)> {
-        let known = self.known.iter().filter(|(from, ..)| *from < index);
-        known.map(|(_, value, name)| (value.clone(), name.clone())).collect()
     }
 }
 
@@ -116,8 +108,8 @@ pub(super) fn session(
     xml: &mut Xml<'_>,
     secrets: &mut BTreeSet<(String, String)>,
 ) -> io::Result<()> {
-    let issued = Issued::find(items);
-    let mut writer = Writer { scrubber, report, secrets, variables: Vec::new(), inside: 0 };
+    let mut issued = Issued::find(items);
+    let mut writer = Writer { scrubber, report, secrets, variables: Values::default(), inside: 0 };
     let controller = "<elementProp name=\"ThreadGroup.main_controller\" elementType=\"LoopController\" guiclass=\"LoopControlPanel\" \
                       testclass=\"LoopController\" testname=\"Loop Controller\"><stringProp name=\"LoopController.loops\">1</stringProp>\
                       <boolProp name=\"LoopController.continue_forever\">false</boolProp></elementProp>";
@@ -137,7 +129,9 @@ pub(super) fn session(
     let mut before = start;
     let mut open: Option<u64> = None;
     for (index, item) in items.iter().enumerate() {
-        writer.variables = issued.before(index);
+        for (value, name) in index.checked_sub(1).and_then(|before| issued.known.remove(&before)).unwrap_or_default() {
+            writer.variables.add(value, name);
+        }
         let pause = item.begin.saturating_sub(before) / 1_000_000;
         let none = Vec::new();
         let extract = issued.by_item.get(&index).unwrap_or(&none);
@@ -189,7 +183,7 @@ struct Writer<'w> {
     scrubber: &'w mut Scrubber,
     report: &'w mut Report,
     secrets: &'w mut BTreeSet<(String, String)>,
-    variables: Vec<(String, String)>,
+    variables: Values<String>,
     /// Controllers that are open.
     inside: usize,
 }
@@ -228,7 +222,7 @@ impl Writer<'_> {
             } else {
                 self.text(value)
             };
-            headers.push((name.clone(), value));
+            headers.push((lossy(&self.scrubber.values(name.as_bytes())), value));
         }
         headers
     }
@@ -247,6 +241,7 @@ impl Writer<'_> {
         extract: &[Variable],
     ) -> io::Result<()> {
         let path = self.path(request);
+        let method = lossy(&self.scrubber.values(request.method.as_bytes()));
         let encoding = if body.latin1 { "ISO-8859-1" } else { "UTF-8" };
         let body = self.text(&body.text);
         // With an empty raw body JMeter sends a Content-Type of its own.
@@ -270,7 +265,7 @@ impl Writer<'_> {
             Prop::Text("HTTPSampler.protocol", protocol.to_owned()),
             Prop::Text("HTTPSampler.contentEncoding", encoding.to_owned()),
             Prop::Text("HTTPSampler.path", path),
-            Prop::Text("HTTPSampler.method", request.method.clone()),
+            Prop::Text("HTTPSampler.method", method.clone()),
             Prop::Flag("HTTPSampler.follow_redirects", false),
             Prop::Flag("HTTPSampler.auto_redirects", false),
             Prop::Flag("HTTPSampler.use_keepalive", true),
@@ -280,7 +275,7 @@ impl Writer<'_> {
         ];
         let shown = request.path.split('?').next().unwrap_or_default();
         let shown = lossy(&self.scrubber.target(shown.as_bytes()));
-        let name = format!("{} {shown} (x{})", request.method, item.exchange);
+        let name = format!("{method} {shown} (x{})", item.exchange);
         xml.down("HTTPSamplerProxy", "HttpTestSampleGui", &name.replace("${", "$ {"), &props)?;
         let headers = self.headers(request);
         children(xml, &headers, pause, extract)?;

@@ -1,6 +1,8 @@
 //! Captured text as JMeter's text: what it would take for a variable or an escape is written such that it comes out as it
 //! was sent.
 
+use std::collections::{BTreeSet, HashMap, HashSet};
+
 /// A piece of a string that JMeter is to put together.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Piece {
@@ -48,26 +50,91 @@ fn is_unwritable(c: char) -> bool {
     matches!(c, '\0'..='\u{8}' | '\u{b}' | '\u{c}' | '\u{e}'..='\u{1f}' | '\u{fffe}' | '\u{ffff}')
 }
 
+/// Values, each with something known of it, by their first bytes: a text is searched for all of them at once. None is
+/// shorter than [`SHORTEST`].
+pub(super) struct Values<T>(HashMap<[u8; SHORTEST], Vec<(String, T)>>);
+
+impl<T> Default for Values<T> {
+    fn default() -> Self {
+        Self(HashMap::new())
+    }
+}
+
+impl<T> Values<T> {
+    /// Adds one, unless it is there.
+    pub(super) fn add(&mut self, value: String, what: T) {
+        let Some(first) = value.as_bytes().first_chunk() else { return };
+        let same = self.0.entry(*first).or_default();
+        if same.iter().all(|(known, _)| *known != value) {
+            same.push((value, what));
+        }
+    }
+
+    /// Takes one out.
+    pub(super) fn remove(&mut self, value: &str) -> Option<T> {
+        let same = self.0.get_mut(value.as_bytes().first_chunk()?)?;
+        let at = same.iter().position(|(known, _)| known == value)?;
+        Some(same.swap_remove(at).1)
+    }
+
+    /// Those that stand at the beginning of a text.
+    fn at<'v>(&'v self, text: &'v [u8]) -> impl Iterator<Item = (&'v str, &'v T)> {
+        let same = text.first_chunk().and_then(|first| self.0.get(first));
+        let there = same.into_iter().flatten().filter(|(value, _)| text.starts_with(value.as_bytes()));
+        there.map(|(value, what)| (value.as_str(), what))
+    }
+
+    /// Those that stand anywhere in it, each once, ascending.
+    pub(super) fn within(&self, text: &str) -> BTreeSet<String> {
+        let mut found = BTreeSet::new();
+        if !self.0.is_empty() {
+            (0..text.len()).for_each(|begin| {
+                let rest = text.as_bytes().get(begin..).unwrap_or_default();
+                found.extend(self.at(rest).map(|(value, _)| value.to_owned()));
+            });
+        }
+        found
+    }
+}
+
+/// Texts that were said, to be asked whether they hold a value.
+#[derive(Default)]
+pub(super) struct Said {
+    texts: Vec<String>,
+    windows: HashSet<[u8; SHORTEST]>,
+}
+
+impl Said {
+    pub(super) fn add(&mut self, text: String) {
+        self.windows.extend(text.as_bytes().windows(SHORTEST).filter_map(|window| window.first_chunk()));
+        self.texts.push(text);
+    }
+
+    pub(super) fn holds(&self, value: &str) -> bool {
+        let may = value.as_bytes().first_chunk().is_some_and(|first| self.windows.contains(first));
+        may && self.texts.iter().any(|text| text.contains(value))
+    }
+}
+
 /// Cuts text at the values that have variables, the longest first.
-pub(super) fn cut(text: &str, variables: &[(String, String)]) -> Vec<Piece> {
+pub(super) fn cut(text: &str, variables: &Values<String>) -> Vec<Piece> {
     let mut pieces = Vec::new();
-    let mut rest = text;
-    while !rest.is_empty() {
-        let next = variables
-            .iter()
-            .filter_map(|(value, name)| {
-                rest.find(value.as_str()).map(|at| (at, std::cmp::Reverse(value.len()), value, name))
-            })
-            .min();
-        let Some((at, _, value, name)) = next else { break };
-        if at > 0 {
-            pieces.push(Piece::Text(rest.get(..at).unwrap_or_default().to_owned()));
+    let (mut done, mut at) = (0, 0);
+    while at < text.len() && !variables.0.is_empty() {
+        let here = variables.at(text.as_bytes().get(at..).unwrap_or_default());
+        let Some((value, name)) = here.max_by_key(|(value, _)| value.len()) else {
+            at += 1;
+            continue;
+        };
+        if done < at {
+            pieces.push(Piece::Text(text.get(done..at).unwrap_or_default().to_owned()));
         }
         pieces.push(Piece::Variable(name.clone()));
-        rest = rest.get(at + value.len()..).unwrap_or_default();
+        at += value.len();
+        done = at;
     }
-    if !rest.is_empty() {
-        pieces.push(Piece::Text(rest.to_owned()));
+    if done < text.len() {
+        pieces.push(Piece::Text(text.get(done..).unwrap_or_default().to_owned()));
     }
     pieces
 }
@@ -135,10 +202,19 @@ mod tests {
 
     #[test]
     fn values_are_cut_out_the_longest_first() {
-        let variables = [("abc-1".to_owned(), "a".to_owned()), ("abc-12".to_owned(), "b".to_owned())];
-        let pieces = cut("/x/abc-12/abc-1/", &variables);
-        assert_eq!(written(&pieces), "/x/${b}/${a}/");
+        let mut variables = Values::default();
+        for (value, name) in [("abcdefg-1", "a"), ("abcdefg-12", "b"), ("abcdefg-1", "c")] {
+            variables.add(value.to_owned(), name.to_owned());
+        }
+        let pieces = cut("/ä/abcdefg-12/abcdefg-1/", &variables);
+        assert_eq!(written(&pieces), "/ä/${b}/${a}/");
         assert_eq!(cut("", &variables), []);
+        assert_eq!(variables.within("abcdefg-12 abcdefg-"), BTreeSet::from(["abcdefg-1".into(), "abcdefg-12".into()]));
+        assert_eq!(variables.remove("abcdefg-12").as_deref(), Some("b"));
+        assert_eq!(written(&cut("abcdefg-12", &variables)), "${a}2");
+        let mut said = Said::default();
+        said.add("one abcdefg-1".to_owned());
+        assert!(said.holds("abcdefg-1") && !said.holds("abcdefg-12") && !said.holds("12345678"));
     }
 
     #[test]

@@ -8,14 +8,14 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
-    decode::content::{Decoded, decode_content},
-    export::{Error, Job, Report},
+    decode::http1::head,
+    export::{Error, Job, Report, body},
     model::{ConnectionId, Side, http::Head, rows::FrameRow},
     query::{
         self,
         contents::{Content, Fullness, MessageBytes, Sockets},
     },
-    redact::{Scrubber, SecretPlace},
+    redact::{Digest, Scrubber, SecretPlace},
 };
 
 /// A coded body that grows beyond this is blanked.
@@ -25,7 +25,7 @@ const BLANK: u8 = b'*';
 
 /// What is known of one side's bytes, by offset. Both lists ascend.
 #[derive(Default)]
-pub(super) struct Bytes {
+struct Bytes {
     /// Bytes that may leave, but for what is covered.
     understood: Vec<Range<u64>>,
     covers: Vec<Cover>,
@@ -33,17 +33,60 @@ pub(super) struct Bytes {
     next_cover: usize,
 }
 
+/// One for each place of a secret in the whole capture: small.
+#[derive(Clone, Copy, Debug)]
 struct Cover {
-    range: Range<u64>,
-    /// `None`: blank.
-    place: Option<SecretPlace>,
-    /// The mask as it stands at the range's begin.
+    start: u64,
+    length: u32,
+    mark: Mark,
+    /// The mask as it stands at the begin.
     mask: [u8; 4],
+}
+
+impl Cover {
+    fn end(&self) -> u64 {
+        self.start + u64::from(self.length)
+    }
+}
+
+/// What stands in the place of bytes: the number of a secret, or blanks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Mark(u32);
+
+const BLANKS: Mark = Mark(u32::MAX);
+
+/// The secrets, each once.
+#[derive(Default)]
+struct Marks {
+    known: BTreeMap<(&'static str, Digest), u32>,
+    all: Vec<(&'static str, Digest)>,
+}
+
+impl Marks {
+    fn of(&mut self, place: &SecretPlace) -> Mark {
+        let key = (place.kind, place.digest);
+        let next = u32::try_from(self.all.len()).unwrap_or(u32::MAX);
+        let number = *self.known.entry(key).or_insert(next);
+        if number == next && number != BLANKS.0 {
+            self.all.push(key);
+        }
+        Mark(number)
+    }
+
+    /// What is put there; `None` for blanks.
+    fn filling(&self, mark: Mark, length: u32) -> Option<Vec<u8>> {
+        let (kind, digest) = *self.all.get(usize::try_from(mark.0).ok()?)?;
+        let length = usize::try_from(length).ok()?;
+        Some(Scrubber::filling(&SecretPlace { range: 0..length, kind, digest }))
+    }
 }
 
 /// All of a capture.
 #[derive(Default)]
-pub(super) struct Covers(BTreeMap<(u64, bool), Bytes>);
+pub(super) struct Covers {
+    sides: BTreeMap<(u64, bool), Bytes>,
+    marks: Marks,
+}
 
 fn key(connection: ConnectionId, from: Side) -> (u64, bool) {
     (connection.0, from == Side::Server)
@@ -68,7 +111,7 @@ impl Covers {
             job.capture
                 .frames(&|_| true, &mut |row, bytes| messages.frame(row, bytes, &mut covers, &mut scrubber, report))?;
         }
-        for side in covers.0.values_mut() {
+        for side in covers.sides.values_mut() {
             side.settle();
         }
         Ok(covers)
@@ -79,20 +122,21 @@ impl Covers {
         let connection = content.row.connection;
         let (sent, answered) = content.bodies();
         let request = (offsets.request_start, offsets.request_head_end, offsets.request_end);
-        let side = self.0.entry(key(connection, Side::Client)).or_default();
-        side.message(&content.request, content.request_head().as_ref(), &sent, request, scrubber, report);
+        let side = self.sides.entry(key(connection, Side::Client)).or_default();
+        let mut known = Known { marks: &mut self.marks, scrubber, report };
+        side.message(&content.request, content.request_head().as_ref(), &sent, request, &mut known);
         if content.row.proxy_made {
             return;
         }
         let response = (offsets.response_start, offsets.response_head_end, offsets.response_end);
-        let side = self.0.entry(key(connection, Side::Server)).or_default();
-        side.message(&content.response, content.response_head().as_ref(), &answered, response, scrubber, report);
+        let side = self.sides.entry(key(connection, Side::Server)).or_default();
+        side.message(&content.response, content.response_head().as_ref(), &answered, response, &mut known);
     }
 
     /// Makes bytes that stand at `offset` such that they may leave. To be called with ascending offsets for each side.
     pub(super) fn apply(&mut self, connection: ConnectionId, from: Side, offset: u64, bytes: &mut [u8]) -> Applied {
-        match self.0.get_mut(&key(connection, from)) {
-            Some(side) => side.apply(offset, bytes),
+        match self.sides.get_mut(&key(connection, from)) {
+            Some(side) => side.apply(&self.marks, offset, bytes),
             None => {
                 bytes.fill(BLANK);
                 Applied { blanked: bytes.len() as u64 }
@@ -103,7 +147,7 @@ impl Covers {
     /// Nothing more comes of a connection.
     pub(super) fn forget(&mut self, connection: ConnectionId) {
         for from in Side::BOTH {
-            self.0.remove(&key(connection, from));
+            self.sides.remove(&key(connection, from));
         }
     }
 }
@@ -115,17 +159,44 @@ pub(super) struct Applied {
     pub(super) blanked: u64,
 }
 
+/// What finds secrets and counts them.
+struct Known<'k> {
+    marks: &'k mut Marks,
+    scrubber: &'k mut Scrubber,
+    report: &'k mut Report,
+}
+
 impl Bytes {
-    fn cover(&mut self, base: u64, places: Vec<SecretPlace>) {
+    /// These bytes may leave. Messages follow one another: what is understood of a side is few ranges.
+    fn understand(&mut self, range: Range<u64>) {
+        match self.understood.last_mut() {
+            Some(last) if (last.start..=last.end).contains(&range.start) => last.end = last.end.max(range.end),
+            _ => self.understood.push(range),
+        }
+    }
+
+    fn cover(&mut self, base: u64, places: Vec<SecretPlace>, marks: &mut Marks) {
         for place in places {
-            let range = base + place.range.start as u64..base + place.range.end as u64;
-            self.covers.push(Cover { range, place: Some(place), mask: [0; 4] });
+            self.cover_masked(base, &place, [0; 4], marks);
+        }
+    }
+
+    fn cover_masked(&mut self, base: u64, place: &SecretPlace, mask: [u8; 4], marks: &mut Marks) {
+        let start = base + place.range.start as u64;
+        match u32::try_from(place.range.len()) {
+            Ok(length) => self.covers.push(Cover { start, length, mark: marks.of(place), mask }),
+            Err(_) => self.blank(start..base + place.range.end as u64, mask),
         }
     }
 
     fn blank(&mut self, range: Range<u64>, mask: [u8; 4]) {
-        if !range.is_empty() {
-            self.covers.push(Cover { range, place: None, mask });
+        // In pieces that leave a mask as it stands.
+        const MOST: u32 = u32::MAX - 3;
+        let mut start = range.start;
+        while start < range.end {
+            let length = u32::try_from(range.end - start).map_or(MOST, |length| length.min(MOST));
+            self.covers.push(Cover { start, length, mark: BLANKS, mask });
+            start += u64::from(length);
         }
     }
 
@@ -135,23 +206,30 @@ impl Bytes {
         head: Option<&Head>,
         body: &[u8],
         (start, head_end, end): (u64, u64, u64),
-        scrubber: &mut Scrubber,
-        report: &mut Report,
+        Known { marks, scrubber, report }: &mut Known<'_>,
     ) {
         let Some(head) = head else { return };
-        self.understood.push(start..end.max(head_end));
+        self.understand(start..end.max(head_end));
         if message.extent == Fullness::None {
             return;
         }
+        let before = self.covers.len();
         if !head.raw.starts_with(b"HTTP/") {
             let at = head.start.get(1).map_or(0, |span| span.start);
-            self.cover(start + u64::from(at), scrubber.in_target(head.target()));
+            self.cover(start + u64::from(at), scrubber.in_target(head.target()), marks);
         }
         for field in &head.fields {
             let (name, value) = (field.name.of(&head.raw), field.value.of(&head.raw));
-            self.cover(start + u64::from(field.value.start), scrubber.in_header(name, value));
+            self.cover(start + u64::from(field.value.start), scrubber.in_header(name, value), marks);
         }
-        self.cover(start, scrubber.in_values(message.head()));
+        // What no field's name tells.
+        let named = self.covers.get(before..).unwrap_or_default().to_vec();
+        let mut values = scrubber.in_values(message.head());
+        values.retain(|place| {
+            let (begin, end) = (start + place.range.start as u64, start + place.range.end as u64);
+            !named.iter().any(|cover| cover.start <= begin && end <= cover.end())
+        });
+        self.cover(start, values, marks);
         let raw = message.body_raw();
         let body_range = head_end..end;
         if message.extent != Fullness::Whole {
@@ -164,20 +242,24 @@ impl Bytes {
         if raw.is_empty() {
             return;
         }
+        let at = |range: Range<usize>| head_end + range.start as u64..head_end + range.end as u64;
+        let chunked = body::chunks_of(raw).filter(|_| head.has_token("transfer-encoding", "chunked"));
+        if let Some(body::Chunked { trailers, .. }) = &chunked {
+            // They name secrets as headers do.
+            self.blank(at(trailers.clone()), [0; 4]);
+        }
         let places = scrubber.in_text(raw);
         if hides(head, raw, body, &places, scrubber) {
             report.left_out("bodies that are blanked: secrets in a coding", 1);
-            match chunk_payloads(raw).filter(|_| head.has_token("transfer-encoding", "chunked")) {
-                Some(payloads) => {
-                    for payload in payloads {
-                        self.blank(head_end + payload.start as u64..head_end + payload.end as u64, [0; 4]);
-                    }
+            match chunked {
+                Some(body::Chunked { payloads, .. }) => {
+                    payloads.into_iter().for_each(|payload| self.blank(at(payload), [0; 4]))
                 }
                 None => self.blank(body_range, [0; 4]),
             }
             return;
         }
-        self.cover(head_end, places);
+        self.cover(head_end, places, marks);
     }
 
     /// In order, without overlaps: a blank wins, and of two places the first, to the end of both.
@@ -190,27 +272,28 @@ impl Bytes {
             }
             joined
         });
-        self.covers.sort_by_key(|cover| (cover.range.start, std::cmp::Reverse(cover.range.end)));
+        self.covers.sort_by_key(|cover| (cover.start, std::cmp::Reverse(cover.length)));
         let mut end = 0;
         self.covers.retain_mut(|cover| {
-            if cover.range.end <= end {
+            let own_end = cover.end();
+            if own_end <= end {
                 return false;
             }
-            if cover.range.start < end {
+            if cover.start < end {
                 // What sticks out behind another is blanked.
-                let shift = usize::try_from((end - cover.range.start) % 4).unwrap_or(0);
+                let shift = usize::try_from((end - cover.start) % 4).unwrap_or(0);
                 cover.mask.rotate_left(shift);
-                cover.range.start = end;
-                cover.place = None;
+                (cover.start, cover.length) = (end, u32::try_from(own_end - end).unwrap_or(u32::MAX));
+                cover.mark = BLANKS;
             }
-            end = cover.range.end;
+            end = own_end;
             true
         });
         self.understood.shrink_to_fit();
         self.covers.shrink_to_fit();
     }
 
-    fn apply(&mut self, offset: u64, bytes: &mut [u8]) -> Applied {
+    fn apply(&mut self, marks: &Marks, offset: u64, bytes: &mut [u8]) -> Applied {
         let end = offset + bytes.len() as u64;
         let at = |position: u64| usize::try_from(position.saturating_sub(offset)).unwrap_or(usize::MAX);
         let mut blanked = 0;
@@ -223,11 +306,8 @@ impl Bytes {
                 Some(range) if range.start <= from => from = range.end.min(end),
                 other => {
                     let upto = other.map_or(end, |range| range.start.min(end));
-                    if let Some(part) = bytes.get_mut(at(from)..at(upto))
-                        && !is_interim(part)
-                    {
-                        part.fill(BLANK);
-                        blanked += part.len() as u64;
+                    if let Some(part) = bytes.get_mut(at(from)..at(upto)) {
+                        blanked += blank_unknown(part);
                     }
                     from = upto;
                 }
@@ -235,18 +315,18 @@ impl Bytes {
         }
         // What is covered.
         while let Some(cover) = self.covers.get(self.next_cover) {
-            if cover.range.start >= end {
+            if cover.start >= end {
                 break;
             }
-            let filling = cover.place.as_ref().map(Scrubber::filling);
-            for position in cover.range.start.max(offset)..cover.range.end.min(end) {
-                let within = usize::try_from(position - cover.range.start).unwrap_or(usize::MAX);
+            let filling = marks.filling(cover.mark, cover.length);
+            for position in cover.start.max(offset)..cover.end().min(end) {
+                let within = usize::try_from(position - cover.start).unwrap_or(usize::MAX);
                 let byte = filling.as_ref().and_then(|filling| filling.get(within)).copied().unwrap_or(BLANK);
                 if let (Some(place), Some(mask)) = (bytes.get_mut(at(position)), cover.mask.get(within % 4)) {
                     *place = byte ^ mask;
                 }
             }
-            if cover.range.end > end {
+            if cover.end() > end {
                 break;
             }
             self.next_cover += 1;
@@ -255,46 +335,42 @@ impl Bytes {
     }
 }
 
-/// An interim response (RFC 9110, 15.2) whole and without anything that could be a secret: `100 Continue` and its like.
-fn is_interim(bytes: &[u8]) -> bool {
-    bytes.len() <= 64
-        && bytes.starts_with(b"HTTP/1.1 1")
-        && bytes.ends_with(b"\r\n\r\n")
-        && memchr::memchr(b':', bytes).is_none()
-}
-
-/// Where the payloads of a chunked body lie (RFC 9112, 7.1); `None` where it is not well-formed.
-fn chunk_payloads(raw: &[u8]) -> Option<Vec<Range<usize>>> {
-    let mut payloads = Vec::new();
-    let mut at = 0;
-    loop {
-        let line_end = at + memchr::memchr(b'\n', raw.get(at..)?)?;
-        let line = std::str::from_utf8(raw.get(at..line_end)?).ok()?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16).ok()?;
-        if size == 0 {
-            return Some(payloads);
+/// Blanks bytes that belong to no exchange. Of interim responses (RFC 9110, 15.2: `100 Continue` and its like) the lines
+/// stay, so that the answer behind them is found. How much was blanked.
+fn blank_unknown(bytes: &mut [u8]) -> u64 {
+    let (mut done, mut blanked) = (0, 0);
+    while let Some(rest) = bytes.get_mut(done..).filter(|rest| rest.starts_with(INTERIM))
+        && let Some(end) = head::find_head_end(rest, 0)
+        && let Some(head) = rest.get_mut(..end)
+    {
+        for (nth, line) in head.split_mut(|b| *b == b'\n').enumerate() {
+            // The status and the names of fields.
+            let kept = match memchr::memchr(b':', line) {
+                _ if nth == 0 => INTERIM.len() + 2,
+                Some(colon) if line.first().is_some_and(u8::is_ascii_graphic) => colon + 1,
+                _ => 0,
+            };
+            for byte in line.iter_mut().skip(kept).filter(|b| !b.is_ascii_whitespace()) {
+                *byte = BLANK;
+                blanked += 1;
+            }
         }
-        let begin = line_end + 1;
-        let end = begin.checked_add(size).filter(|end| *end <= raw.len())?;
-        payloads.push(begin..end);
-        at = end + 2;
+        done += end;
     }
+    let rest = bytes.get_mut(done..).unwrap_or_default();
+    rest.fill(BLANK);
+    blanked + rest.len() as u64
 }
 
-/// Whether the body, codings taken off, holds secrets beside those that were found in its raw bytes.
+/// How one begins.
+const INTERIM: &[u8] = b"HTTP/1.1 1";
+
+/// Whether the body holds secrets beside those that were found in its raw bytes: over the border of two chunks, or in a
+/// coding.
 fn hides(head: &Head, raw: &[u8], body: &[u8], places: &[SecretPlace], scrubber: &mut Scrubber) -> bool {
-    let coding = head.header("content-encoding");
-    if coding.is_none() && body == raw {
-        return false;
-    }
-    match coding {
-        Some(coding) => match decode_content(coding, body, LARGEST_DECODED) {
-            Decoded::Whole(plain) => !scrubber.in_text(&plain).is_empty(),
-            Decoded::Capped(_) | Decoded::Damaged(_) | Decoded::Unsupported(_) => true,
-        },
-        None => scrubber.in_text(body).len() != places.len(),
-    }
+    let coded = head.header("content-encoding").is_some();
+    (!coded && body != raw && scrubber.in_text(body).len() != places.len())
+        || body::hides(head, body, LARGEST_DECODED, scrubber)
 }
 
 /// Where a payload lies, and its mask.
@@ -316,8 +392,9 @@ impl Messages {
         scrubber: &mut Scrubber,
         report: &mut Report,
     ) -> Result<(), query::Error> {
-        let side = covers.0.entry(key(row.connection, row.from)).or_default();
-        side.understood.push(row.start..row.end);
+        let Covers { sides, marks } = covers;
+        let side = sides.entry(key(row.connection, row.from)).or_default();
+        side.understand(row.start..row.end);
         let Some((header, mask)) = header_of(bytes).filter(|_| bytes.len() as u64 == row.end - row.start) else {
             side.blank(row.start..row.end, [0; 4]);
             report.left_out("frames that are blanked: too large or not whole in the capture", 1);
@@ -330,10 +407,9 @@ impl Messages {
             let plain: Vec<u8> =
                 bytes.get(header..).unwrap_or_default().iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m).collect();
             for place in scrubber.in_text(&plain) {
-                let range = payload.start + place.range.start as u64..payload.start + place.range.end as u64;
                 let mut mask = mask;
                 mask.rotate_left(place.range.start % 4);
-                side.covers.push(Cover { range, place: Some(place), mask });
+                side.cover_masked(payload.start, &place, mask, marks);
             }
             // The decoder must see it all the same, for its windows.
             return self.decoders.frame(row, bytes, &mut |_| Ok(()));

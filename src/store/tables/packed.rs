@@ -146,7 +146,8 @@ impl<T: Table> Packed<T> {
     pub fn each(&self, each: &mut dyn FnMut(T) -> ControlFlow<()>) -> Result<(), Error> {
         self.check()?;
         for group in &self.groups {
-            let flow = parquet_file::read(group.clone(), None, each).map_err(|error| broken::<T>(&error.to_string()))?;
+            let flow =
+                parquet_file::read(group.clone(), None, each).map_err(|error| broken::<T>(&error.to_string()))?;
             if flow.is_break() {
                 return Ok(());
             }

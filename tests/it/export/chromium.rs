@@ -19,7 +19,7 @@ fn schema() -> jsonschema::Validator {
     jsonschema::validator_for(&schema).unwrap()
 }
 
-fn assert_valid(har: &Value) {
+pub(super) fn assert_valid(har: &Value) {
     let broken: Vec<String> =
         schema().iter_errors(har).map(|error| format!("{}: {error}", error.instance_path())).collect();
     assert_eq!(broken, Vec::<String>::new());
@@ -28,9 +28,10 @@ fn assert_valid(har: &Value) {
 #[test]
 fn a_har_is_as_its_specification_says() {
     let folder = tempfile::tempdir().unwrap();
-    for (name, play) in
-        [("whole", play_whole as fn(&mut super::Script<'_>)), ("secrets", secrets::play as fn(&mut super::Script<'_>))]
-    {
+    for (name, play) in [
+        ("whole", play_whole as fn(&mut super::Script<'_>)),
+        ("secrets", secrets::play_all as fn(&mut super::Script<'_>)),
+    ] {
         let captures = folder.path().join(name);
         std::fs::create_dir(&captures).unwrap();
         let capture = capture(&captures, play);

@@ -124,6 +124,31 @@ fn nothing_is_left_of_a_file_that_could_not_be_written() {
     }
 }
 
+#[test]
+fn a_process_that_dies_while_it_writes_leaves_nothing_under_the_name() {
+    use std::os::unix::process::ExitStatusExt as _;
+    let product = product(play_whole);
+    let out = tempfile::tempdir().unwrap();
+    for id in ["har", "pcapng", "bundle"] {
+        let target = out.path().join(id);
+        let export = product.command("export");
+        let mut limited = Command::new("sh");
+        // Not ignored, the limit's signal kills the process in the middle of a write.
+        limited.args(["-c", "ulimit -c 0; ulimit -f 1; exec \"$@\"", "sh"]);
+        limited.arg(export.get_program()).args(export.get_args()).args(["--format", id, "-o"]).arg(&target);
+        let output = limited.output().unwrap();
+        assert!(output.status.signal().is_some(), "{id}: {}", describe(&output));
+        assert!(!target.exists(), "{id}: {:?}", names(out.path()));
+        // What it leaves does not stand in the way.
+        let (code, _, stderr) = export_to(&product, id, &target);
+        assert_eq!((code, target.exists()), (0, true), "{id}: {stderr}");
+    }
+}
+
+fn export_to(product: &Product, id: &str, target: &Path) -> (i32, String, String) {
+    export(product, &["--format", id, "-o", target.to_str().unwrap()])
+}
+
 /// A TLS client of a recording, with the exchanges that it has.
 fn talk(product: &Product, proxy: std::net::SocketAddr, origin: &Origin, requests: &[Vec<u8>]) {
     let ca = fs::read_to_string(product.ca()).unwrap();
@@ -281,7 +306,7 @@ fn the_bundle_has_what_a_support_ticket_needs() {
         assert!(!text.contains("p1anted"), "{name}: {text}");
     }
     // For one session of several, and of one that planted secrets everywhere.
-    let product = self::product(secrets::play);
+    let product = self::product(secrets::play_all);
     let zip = product.folder.path().join("ticket.zip");
     product.output("export", &["--format", "bundle", "--session", "s1", "-o", zip.to_str().unwrap()]);
     for (name, text) in unzipped(&zip) {

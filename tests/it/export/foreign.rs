@@ -12,13 +12,13 @@ use crate::support::{
     repository, tool,
 };
 
-fn output(command: &mut Command) -> String {
+pub(super) fn output(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| panic!("{command:?}: {error} (run scripts/setup)"));
     assert!(output.status.success(), "{command:?}: {}", describe(&output));
     String::from_utf8_lossy(&output.stdout).into_owned()
 }
 
-fn tshark(file: &Path, arguments: &[&str]) -> Vec<String> {
+pub(super) fn tshark(file: &Path, arguments: &[&str]) -> Vec<String> {
     let mut command = Command::new("tshark");
     // No `-d tcp.port==443,http`: it finds the decrypted HTTP by itself. Checksums are looked at.
     command.arg("-r").arg(file);

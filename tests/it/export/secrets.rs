@@ -39,8 +39,23 @@ pub(super) const SECRETS: &[&str] = &[
     "p1anted \"quoted\" pass 0015",
     "p1anted-zstd-token-0016",
     "p1anted-brotli-token-0017",
+    "p1anted-multipart-0018",
+    "p1anted-element-pass-0019",
+    "p1anted-nested-url-0020",
+    "p1anted-protocol-0021",
+    "p1anted-utf16-pass-0022",
+    "p1anted-gzip-request-0023",
+    "p1anted-trailer-0024",
+    "p1anted-listed-token-0025",
+    "p1anted-attribute-0026",
+    "p1anted-fragment-0027",
+    "p1anted-deflated-0028",
+    "p1anted pässwort & <0029>",
     JWT,
 ];
+
+/// So many are said in places where one looks first; those behind them, but for the JWT, in odd ones.
+const PLAIN: usize = 17;
 
 fn request(line: &str, headers: &str, body: &str) -> Vec<u8> {
     format!("{line} HTTP/1.1\r\nHost: api.test\r\n{headers}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
@@ -75,6 +90,110 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
     let mut encoder = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::default());
     encoder.write_all(bytes).unwrap();
     encoder.finish().unwrap()
+}
+
+/// As `permessage-deflate` has it (RFC 7692, 7.2.1).
+fn deflated(message: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(message.len() + 64);
+    let mut compress = flate2::Compress::new(flate2::Compression::default(), false);
+    compress.compress_vec(message, &mut out, flate2::FlushCompress::Sync).unwrap();
+    out.truncate(out.len() - 4);
+    out
+}
+
+fn utf16(text: &str) -> Vec<u8> {
+    format!("\u{feff}{text}").encode_utf16().flat_map(u16::to_le_bytes).collect()
+}
+
+/// As HTML has it.
+fn markup(text: &str) -> String {
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
+}
+
+/// JSON as Python writes it.
+fn ascii(text: &str) -> String {
+    let json = serde_json::to_string(text).unwrap();
+    json.chars().map(|c| if c.is_ascii() { c.to_string() } else { format!("\\u{:04x}", u32::from(c)) }).collect()
+}
+
+fn bytes(line: &str, headers: &str, body: &[u8]) -> Vec<u8> {
+    let head = format!("{line} HTTP/1.1\r\nHost: api.test\r\n{headers}Content-Length: {}\r\n\r\n", body.len());
+    [head.as_bytes(), body].concat()
+}
+
+/// All of it.
+pub(super) fn play_all(script: &mut Script<'_>) {
+    play(script);
+    play_odd(script);
+}
+
+/// Places where it takes a second look.
+fn play_odd(script: &mut Script<'_>) {
+    script.open_tunnel(3, "api.test:443");
+    let ok = answer("", b"{}");
+    let form = format!("--b\r\nContent-Disposition: form-data; name=\"password\"\r\n\r\n{}\r\n--b--\r\n", SECRETS[17]);
+    let soap = format!("<s:Header><w:Password Type=\"t\">{}</w:Password></s:Header>", SECRETS[18]);
+    let attribute = format!("<user name=\"u\" password=\"{}\"/>", SECRETS[25]);
+    let listed = serde_json::json!({ "token": ["x", SECRETS[24]] }).to_string();
+    let odd = serde_json::json!({ "password": SECRETS[28] }).to_string();
+    for (headers, body) in [
+        ("Content-Type: multipart/form-data; boundary=b\r\n", form.into_bytes()),
+        ("Content-Type: text/xml\r\n", soap.into_bytes()),
+        ("Content-Type: text/xml\r\n", attribute.into_bytes()),
+        ("", listed.into_bytes()),
+        ("", odd.into_bytes()),
+        ("", utf16(&serde_json::json!({ "password": SECRETS[21] }).to_string())),
+        ("Content-Encoding: gzip\r\n", gzip(serde_json::json!({ "token": SECRETS[22] }).to_string().as_bytes())),
+    ] {
+        script.say(3, Side::Client, &bytes("POST /odd", headers, &body));
+        script.say(3, Side::Server, &ok);
+    }
+    let nested = percent(&format!("https://api.test/cb?access_token={}&x=1", SECRETS[19]));
+    let protocol = format!("Sec-WebSocket-Protocol: v1.api, access_token, {}\r\n", SECRETS[20]);
+    script.say(3, Side::Client, &request(&format!("GET /go?n=1&next={nested}"), &protocol, ""));
+    let trailer = format!("X-Auth-Token: {}", SECRETS[23]);
+    let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{{}}\r\n0\r\n{trailer}\r\n\r\n");
+    script.say(3, Side::Server, chunked.as_bytes());
+    // A socket whose messages are in pieces and compressed.
+    script.open_tunnel(4, "api.test:443");
+    script.say(4, Side::Client, super::scenario::upgrade_request("1-2").as_bytes());
+    let agreed = super::scenario::SWITCHING.replacen("\r\n", "\r\nSec-WebSocket-Extensions: permessage-deflate\r\n", 1);
+    script.say(4, Side::Server, agreed.as_bytes());
+    let message = format!("{{\"token\":\"{}\"}}", SECRETS[26]);
+    let (one, two) = message.as_bytes().split_at(18);
+    for (first, part) in [(0x01, one), (0x80, two)] {
+        let mut part = frame(true, part);
+        part[0] = first;
+        script.say(4, Side::Client, &part);
+    }
+    let mut coded = frame(true, &deflated(format!("{{\"token\":\"{}\"}}", SECRETS[27]).as_bytes()));
+    coded[0] = 0xc1;
+    script.say(4, Side::Client, &coded);
+    // Echoes in further forms and places.
+    for secret in SECRETS {
+        let twice = percent(&percent(secret));
+        script.say(3, Side::Client, &request(&format!("GET /twice?u={twice}&f={}", secret.replace(' ', "+")), "", ""));
+        let body = format!("<p>{}</p> {} {}", markup(secret), ascii(secret), percent(secret).replace("%20", "+"));
+        script.say(3, Side::Server, &answer("Content-Type: text/html\r\n", body.as_bytes()));
+        script.say(3, Side::Client, &bytes("PUT /wide", "", &utf16(secret)));
+        script.say(3, Side::Server, &answer("", &utf16(&format!("<{secret}>"))));
+        let mut coded = frame(false, &deflated(body.as_bytes()));
+        coded[0] = 0xc1;
+        script.say(4, Side::Server, &coded);
+        if secret.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-') {
+            script.say(3, Side::Client, &request(&format!("{secret} /method"), &format!("X-{secret}: 1\r\n"), ""));
+            let reason = format!("HTTP/1.1 418 no {secret}\r\nY-{secret}: 1\r\nContent-Length: 0\r\n\r\n");
+            script.say(3, Side::Server, reason.as_bytes());
+            let mut ping = frame(true, secret.as_bytes());
+            ping[0] = 0x89;
+            script.say(4, Side::Client, &ping);
+        }
+    }
+    let reason = [&[0x03, 0xe8], SECRETS[0].as_bytes()].concat();
+    script.say(4, Side::Client, &super::scenario::masked(8, &reason));
+    script.say(4, Side::Server, &super::scenario::unmasked(8, &reason));
+    script.close(3, Closer::Client, Ending::CloseNotify);
+    script.close(4, Closer::Client, Ending::Fin);
 }
 
 fn percent(text: &str) -> String {
@@ -129,7 +248,7 @@ pub(super) fn play(script: &mut Script<'_>) {
     let sasl = STANDARD.encode(format!("\0agent@org\0{}", SECRETS[9]));
     script.say(2, Side::Client, &frame(true, format!("<auth mechanism='PLAIN'>{sasl}</auth>").as_bytes()));
     // Echoes: in a path, a query, a header, a body, frames; plain, percent-encoded, in Base64.
-    for secret in SECRETS {
+    for secret in SECRETS[..PLAIN].iter().chain(&[JWT]) {
         let echo = format!("GET /echo/{}?q={}", percent(secret), STANDARD.encode(secret));
         script.say(1, Side::Client, &request(&echo, &format!("X-Echo: <{secret}>\r\n"), ""));
         let json = serde_json::json!({ "echo": secret, "b64": STANDARD.encode(format!("ab{secret}cd")) }).to_string();
@@ -155,6 +274,12 @@ pub(super) fn finds(bytes: &[u8], secret: &str) -> Vec<String> {
         percent(secret).to_lowercase().into_bytes(),
         json.trim_matches('"').as_bytes().to_vec(),
         secret.replace('"', "\"\"").into_bytes(),
+        percent(&percent(secret)).into_bytes(),
+        percent(secret).replace("%20", "+").into_bytes(),
+        secret.replace(' ', "+").into_bytes(),
+        markup(secret).into_bytes(),
+        ascii(secret).trim_matches('"').as_bytes().to_vec(),
+        utf16(secret)[2..].to_vec(),
     ];
     // Of Base64 the middle, which depends on the secret alone.
     for shift in 0..3 {
@@ -200,7 +325,7 @@ fn rows(capture: &Capture) -> Vec<u8> {
 #[test]
 fn planted_secrets_are_in_no_export() {
     let folder = tempfile::tempdir().unwrap();
-    let capture = capture(folder.path(), play);
+    let capture = capture(folder.path(), play_all);
     for format in FORMATS {
         let (bytes, _) = exported(&capture, format.id, &Options::default());
         for readable in readable(format.id, &bytes) {
