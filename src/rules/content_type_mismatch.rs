@@ -2,7 +2,8 @@
 //!
 //! Source: RFC 9110, 8.3. Measured: JMeter sends a raw body as `text/plain` where the plan sets no `Content-Type` (5.5;
 //! with `charset=UTF-8` since 5.6.1); curl's `-d` says `application/x-www-form-urlencoded` whatever the data. Many APIs
-//! answer 415, some 400. A profile's route that lists its media types is believed before any look at the body.
+//! answer 415, some 400. A profile's route that lists its media types is believed before any look at the body. A browser's
+//! `sendBeacon` can say nothing but `text/plain` without asking first (`Sec-Fetch-Mode: no-cors`): that is a hint.
 //!
 //! Told without doubt alone: JSON (it begins with `{"`, or is a whole document) under a type that is none; a form or XML
 //! declared as JSON. What would be evidence: the same request with the right type passes.
@@ -97,7 +98,9 @@ impl ContentTypeMismatch {
                 let media = media();
                 let jmeter =
                     if media.eq_ignore_ascii_case("text/plain") { " (what JMeter says by default)" } else { "" };
-                fault(Severity::Warning, format!("the body is JSON, but is declared as {media}{jmeter}"))
+                let beacon = exchange.request.header("sec-fetch-mode") == Some(b"no-cors");
+                let severity = if beacon { Severity::Hint } else { Severity::Warning };
+                fault(severity, format!("the body is JSON, but is declared as {media}{jmeter}"))
             }
             _ => None,
         }

@@ -12,6 +12,7 @@
 mod absolute_form;
 mod architecture;
 mod cli;
+mod correct_clients;
 mod correct_sessions;
 mod desync;
 mod diagnose;
