@@ -218,7 +218,7 @@ impl Recorder {
         let sealing = sealing::Sealing::disk(dir.clone(), Some(retention));
         let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));
         let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing)?;
-        let indexer = spawn("indexer", move || indexer.run())?;
+        let indexer = spawn("indexing", move || indexer.run())?;
         let flusher_thread = match flusher.clone() {
             None => None,
             Some(flusher) => {

@@ -3,7 +3,7 @@
 
 use std::{
     sync::{
-        Mutex, OnceLock, PoisonError,
+        Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering::SeqCst},
     },
     thread::{self, Thread},
@@ -28,7 +28,7 @@ pub(super) enum Who {
 
 #[derive(Default)]
 struct Follower {
-    thread: OnceLock<Thread>,
+    thread: Mutex<Option<Thread>>,
     parked: AtomicBool,
 }
 
@@ -61,9 +61,9 @@ impl Progress {
         self.follower(who).wake();
     }
 
-    /// Names the calling thread as that follower.
+    /// Names the calling thread as that follower, from now on.
     pub(super) fn follow(&self, who: Who) {
-        let _ = self.follower(who).thread.set(thread::current());
+        *self.follower(who).thread() = Some(thread::current());
     }
 
     /// Sleeps until there is more than `seen`, the writer has gone, or [`Progress::wake`]; may return early.
@@ -87,8 +87,12 @@ impl Progress {
 
 impl Follower {
     fn wake(&self) {
-        if let Some(thread) = self.thread.get() {
+        if let Some(thread) = &*self.thread() {
             thread.unpark();
         }
+    }
+
+    fn thread(&self) -> MutexGuard<'_, Option<Thread>> {
+        self.thread.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

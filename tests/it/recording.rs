@@ -422,6 +422,7 @@ fn child_recorder() {
             let index = recorder.index();
             until("all is indexed", || index.status().lag_bytes == 0 && index.status().totals.connections == 4);
             until("all threads sleep without a timeout", || sleeping_threads() == ["flusher", "indexer", "writer"]);
+            assert_eq!((niceness("indexer"), niceness("writer")), (5, 0), "only the indexer gives way to the traffic");
             recorder.stop().unwrap();
         }
         other => panic!("{other}"),
@@ -444,6 +445,15 @@ fn sleeping_threads() -> Vec<String> {
         .collect();
     names.sort();
     names
+}
+
+/// How nice our thread of that name is.
+#[cfg(all(target_os = "linux", target_arch = "x86_64"))]
+fn niceness(name: &str) -> i32 {
+    let stats = fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("stat"));
+    let stats = stats.map(|stat| fs::read_to_string(stat).unwrap());
+    let stat = stats.into_iter().find(|stat| stat.contains(&format!("({name})"))).unwrap();
+    stat.rsplit(')').next().unwrap().split_whitespace().nth(16).unwrap().parse().unwrap()
 }
 
 #[cfg(all(target_os = "linux", target_arch = "x86_64"))]
