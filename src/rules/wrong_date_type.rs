@@ -4,7 +4,8 @@
 //! `System.currentTimeMillis()` and JMeter's `${__time()}` give.
 //!
 //! - error: the profile's route says that the field is a date and time, and it is a number;
-//! - warning: without that knowledge, a field is epoch milliseconds while another date of the same document is a text;
+//! - warning: without that knowledge, a field is epoch milliseconds while another date of the same document is a text, or
+//!   the same field was one in an earlier request of its route;
 //! - hint: a field named like a date (`startTime`, `created_date`, not `timestamp`) is epoch milliseconds: many an API
 //!   means it so. Told once for each method and field.
 //!
@@ -12,7 +13,7 @@
 
 use std::{collections::BTreeSet, sync::Arc};
 
-use memchr::memchr_iter;
+use memchr::{memchr_iter, memrchr};
 use serde_json::Value;
 
 use crate::{
@@ -28,6 +29,8 @@ use super::{
     Group, Known, Needs, Rule, RuleInfo,
     body::{self, Media},
     fault::{self, Fault},
+    recent::number,
+    routes::{Key, Segments},
     words,
 };
 
@@ -43,11 +46,15 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     default_on: true,
     why: "without a profile it says little, and that little as a hint",
     silent: super::never,
-    build: |options| Box::new(WrongDateType { profile: options.profile.clone(), told: BTreeSet::new() }),
+    build: |options| {
+        Box::new(WrongDateType { profile: options.profile.clone(), told: BTreeSet::new(), texts: BTreeSet::new() })
+    },
 };
 
 /// Hints are told for so many fields.
 const TOLD: usize = 256;
+/// Fields of routes that are known to be texts; further ones are not learnt.
+const TEXTS: usize = 4096;
 /// Objects and lists of one document that are looked through.
 const LOOKED_AT: usize = 10_000;
 
@@ -55,6 +62,8 @@ struct WrongDateType {
     profile: Option<Arc<Profile>>,
     /// Method and field of hints.
     told: BTreeSet<String>,
+    /// Dates that were texts: authority, route, and name.
+    texts: BTreeSet<u64>,
 }
 
 impl Rule for WrongDateType {
@@ -64,8 +73,9 @@ impl Rule for WrongDateType {
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         let What::Request(exchange, body) = observation.what else { return };
-        if let Some(text) = body.whole()
-            && (has_long_number(text) || self.has_date_fields(exchange))
+        let Some(text) = body.whole() else { return };
+        self.learn(exchange, text);
+        if (has_long_number(text) || self.has_date_fields(exchange))
             && let Some((severity, what)) = self.judge(exchange, text)
         {
             let place = fault::body(exchange, 0..text.len());
@@ -75,6 +85,16 @@ impl Rule for WrongDateType {
 }
 
 impl WrongDateType {
+    /// Remembers which dates of its route are texts here.
+    fn learn(&mut self, exchange: &Exchange, text: &[u8]) {
+        let mut names = text_dates(text).peekable();
+        if names.peek().is_none() || self.texts.len() >= TEXTS {
+            return;
+        }
+        let route = route_of(exchange);
+        self.texts.extend(names.map(|name| number(&[&route, name])));
+    }
+
     fn has_date_fields(&self, exchange: &Exchange) -> bool {
         words::route(self.profile.as_deref(), exchange).is_some_and(|route| !route.date_fields.is_empty())
     }
@@ -107,14 +127,20 @@ impl WrongDateType {
             return None;
         }
         let dates = Dates::of(&document);
-        let number = dates.number?;
+        let first = *dates.numbers.first()?;
         if let Some(text) = dates.text {
-            let (number, text) = (words::name(number.as_bytes()), words::name(text.as_bytes()));
+            let (first, text) = (words::name(first.as_bytes()), words::name(text.as_bytes()));
             let what =
-                format!("{number:?} is a date in milliseconds, while {text:?} in the same body is a text (ISO 8601)");
+                format!("{first:?} is a date in milliseconds, while {text:?} in the same body is a text (ISO 8601)");
             return Some((Severity::Warning, what));
         }
-        let name = words::name(number.as_bytes());
+        let route = route_of(exchange);
+        if let Some(name) = dates.numbers.iter().find(|name| self.texts.contains(&number(&[&route, name.as_bytes()]))) {
+            let name = words::name(name.as_bytes());
+            let what = format!("{name:?} is a date in milliseconds, and was a text (ISO 8601) in an earlier request");
+            return Some((Severity::Warning, what));
+        }
+        let name = words::name(first.as_bytes());
         let key = format!("{} {name}", words::method(exchange));
         if self.told.len() >= TOLD || !self.told.insert(key) {
             return None;
@@ -127,8 +153,8 @@ impl WrongDateType {
 /// Fields of a document that are dates by name.
 #[derive(Default)]
 struct Dates<'d> {
-    /// The first that is epoch milliseconds.
-    number: Option<&'d str>,
+    /// Those that are epoch milliseconds.
+    numbers: Vec<&'d str>,
     /// The first that is a text as of ISO 8601.
     text: Option<&'d str>,
 }
@@ -144,7 +170,7 @@ impl<'d> Dates<'d> {
                         match value {
                             Value::Object(_) | Value::Array(_) => left.push(value),
                             Value::Number(number) if number.as_u64().is_some_and(is_milliseconds) && is_date(name) => {
-                                dates.number.get_or_insert(name);
+                                dates.numbers.push(name);
                             }
                             Value::String(text) if is_iso(text.as_bytes()) => {
                                 dates.text.get_or_insert(name);
@@ -160,6 +186,26 @@ impl<'d> Dates<'d> {
         }
         dates
     }
+}
+
+/// The authority and the route, whatever the identifiers in its path.
+fn route_of(exchange: &Exchange) -> [u8; 8] {
+    let path = exchange.path();
+    let route = Segments::of(path).map(|segments| Key::of(&exchange.request.method(), segments.as_slice()));
+    number(&[exchange.authority.as_bytes(), &route.unwrap_or_default().to_ne_bytes()]).to_ne_bytes()
+}
+
+/// The names of dates that are texts as of ISO 8601, at a quick look: `"NAME":"2024-01-31…`.
+fn text_dates(text: &[u8]) -> impl Iterator<Item = &[u8]> {
+    memchr_iter(b':', text).filter_map(|colon| {
+        let after = text.get(colon + 1..)?.trim_ascii_start().strip_prefix(b"\"")?;
+        if !begins_with_iso_date(after) {
+            return None;
+        }
+        let before = text.get(..colon)?.trim_ascii_end().strip_suffix(b"\"")?;
+        let name = before.get(memrchr(b'"', before)? + 1..)?;
+        std::str::from_utf8(name).is_ok_and(is_date).then_some(name)
+    })
 }
 
 /// From 2001 to 2065.
@@ -204,7 +250,7 @@ mod tests {
     fn dates(text: &str) -> (Option<String>, Option<String>) {
         let document = serde_json::from_str(text).unwrap();
         let dates = Dates::of(&document);
-        (dates.number.map(str::to_owned), dates.text.map(str::to_owned))
+        (dates.numbers.first().map(|name| (*name).to_owned()), dates.text.map(str::to_owned))
     }
 
     #[test]
@@ -220,6 +266,19 @@ mod tests {
         }
         let both = dates("{\"startTime\":1700000000000,\"end\":\"2024-01-31T10:00:00Z\"}");
         assert_eq!(both, (Some("startTime".to_owned()), Some("end".to_owned())));
+    }
+
+    #[test]
+    fn dates_that_are_texts_are_seen_at_a_quick_look() {
+        let names = |text: &'static str| text_dates(text.as_bytes()).collect::<Vec<_>>();
+        let all =
+            "{\"startTime\" : \"2024-01-31T10:00:00Z\",\"x\":\"2024-01-31\",\"a\":{\"created_at\":\"2024-01-31\"}}";
+        assert_eq!(names(all), [&b"startTime"[..], b"created_at"]);
+        for none in
+            ["", ":", "\":\"", "startTime\":\"2024-01-31\"", "{\"startTime\":1700000000000}", "{\"date\":\"2024\"}"]
+        {
+            assert!(names(none).is_empty(), "{none}");
+        }
     }
 
     #[test]
