@@ -1,7 +1,7 @@
 //! The units that count: accepted or refused, in the order in which they were offered, with what every candidate is
 //! judged within (their routes), and what had happened just before each.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, HashMap};
 
 use crate::{
     model::columns::{AnsweredBy, Columns, NONE, Outcome, UNKNOWN},
@@ -12,6 +12,8 @@ use crate::{
 const OWN_STRATA: usize = 12;
 /// So many answers are what has just happened.
 const RECENT: usize = 16;
+/// So many refusals on routes that are always refused are no chance.
+const ALWAYS: usize = 10;
 
 /// The counted units; `position` below is an index into these.
 pub(super) struct Sample {
@@ -74,13 +76,21 @@ impl Sample {
             let unit = self.unit.get(position).copied().unwrap_or(u32::MAX);
             columns.units.route.get(unit as usize).copied().unwrap_or(u32::MAX)
         };
-        let refused: BTreeSet<u32> =
-            self.refused.iter().enumerate().filter(|(_, refused)| **refused).map(|(at, _)| route(at)).collect();
+        let mut routes: BTreeMap<u32, (usize, usize)> = BTreeMap::new();
+        for (position, refused) in self.refused.iter().enumerate() {
+            let seen = routes.entry(route(position)).or_default();
+            seen.0 += usize::from(*refused);
+            seen.1 += 1;
+        }
+        routes.retain(|_, (refused, _)| *refused > 0);
+        // What a route has that is refused whatever happens is seen against the others alone: a path that is spoilt is
+        // no identifier any more and so makes a route of its own.
+        let always: usize = routes.values().filter(|(refused, all)| refused == all).map(|(refused, _)| refused).sum();
         let all = 0..self.len() as u32;
-        if refused.len() < 2 {
+        if routes.len() < 2 || always >= ALWAYS {
             return all.collect();
         }
-        all.filter(|position| refused.contains(&route(*position as usize))).collect()
+        all.filter(|position| routes.contains_key(&route(*position as usize))).collect()
     }
 
     /// How many strata there are, that of all other routes among them.

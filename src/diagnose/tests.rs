@@ -79,6 +79,20 @@ fn a_defect_comes_before_the_flags_by_which_it_shows() {
 }
 
 #[test]
+fn what_is_spoilt_may_have_routes_of_its_own() {
+    let (mut columns, _) = run(&small(), &[Plant::Flag { share: 0.03 }], 4);
+    let flagged = columns.flags.iter().find(|flags| flags.rule == "malformed-json").unwrap().units.clone();
+    for (nth, unit) in flagged.iter().enumerate() {
+        columns.units.route[*unit as usize] = 50 + nth as u32 % 4;
+    }
+    while columns.routes.len() < 54 {
+        columns.routes.push(format!("GET /spoilt/{}", columns.routes.len()));
+    }
+    let verdict = verdict(&columns);
+    assert_eq!(verdict.causes.first().map(|cause| cause.hypothesis.as_str()), Some("malformed-json"), "{verdict:#?}");
+}
+
+#[test]
 fn each_kind_of_cause_comes_first() {
     let cases = [
         (Plant::PerRoute { limit: 10 }, "inflight-per-route"),
