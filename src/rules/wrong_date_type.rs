@@ -191,7 +191,7 @@ impl<'d> Dates<'d> {
 /// The authority and the route, whatever the identifiers in its path.
 fn route_of(exchange: &Exchange) -> [u8; 8] {
     let path = exchange.path();
-    let route = Segments::of(path).map(|segments| Key::of(&exchange.request.method(), segments.as_slice()));
+    let route = Segments::of(path).map(|segments| Key::of(exchange.request.method(), segments.as_slice()));
     number(&[exchange.authority.as_bytes(), &route.unwrap_or_default().to_ne_bytes()]).to_ne_bytes()
 }
 
