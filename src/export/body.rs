@@ -1,6 +1,6 @@
 //! A body as it may be shown: codings taken off, secrets replaced. What cannot be searched for secrets does not leave.
 
-use std::{borrow::Cow, ops::Range};
+use std::borrow::Cow;
 
 use crate::{
     decode::{
@@ -82,33 +82,6 @@ pub(super) fn shown<'b>(
             Shown { body: Body::Binary(Cow::Borrowed(bytes)), note: Some(CODED), size: None }
         }
         Decoded::Unsupported(_) => Shown { note: Some(UNREADABLE), ..Shown::default() },
-    }
-}
-
-/// A chunked body's parts (RFC 9112, 7.1).
-pub(super) struct Chunked {
-    pub(super) payloads: Vec<Range<usize>>,
-    pub(super) trailers: Range<usize>,
-}
-
-/// Where they lie; `None` where it is not well-formed.
-pub(super) fn chunks_of(raw: &[u8]) -> Option<Chunked> {
-    let mut payloads = Vec::new();
-    let mut at = 0;
-    loop {
-        let line_end = at + memchr::memchr(b'\n', raw.get(at..)?)?;
-        let line = std::str::from_utf8(raw.get(at..line_end)?).ok()?;
-        let size = line.split(';').next().unwrap_or_default().trim();
-        let size = usize::from_str_radix(size, 16).ok()?;
-        if size == 0 {
-            let begin = line_end + 1;
-            let trailers = begin..raw.len().saturating_sub(2).max(begin);
-            return Some(Chunked { payloads, trailers });
-        }
-        let begin = line_end + 1;
-        let end = begin.checked_add(size).filter(|end| *end <= raw.len())?;
-        payloads.push(begin..end);
-        at = end + 2;
     }
 }
 

@@ -8,7 +8,7 @@
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use crate::{
-    decode::content::decode_content,
+    decode::{content::decode_content, http1::chunks::chunked, utf16},
     inspect,
     model::{ConnectionId, SessionId, http::Head},
     redact::{Collector, Lengths, Scrubber},
@@ -32,7 +32,7 @@ pub(super) fn everywhere(reads: &dyn Reads, mut all: Collector) -> Result<Scrubb
     let mut sockets = false;
     Reader(reads).contents(Query::default(), LARGEST, &mut |content| {
         sockets |= content.row.websocket.is_some();
-        exchange(&mut all, &content);
+        collect(&mut all, &content, LARGEST);
         Ok(ControlFlow::Continue(()))
     })?;
     if sockets {
@@ -50,7 +50,7 @@ pub(super) fn around(reads: &dyn Reads, connection: ConnectionId, mut all: Colle
     Reader(reads).contents(Query { about, ..Query::default() }, LARGEST, &mut |content| {
         sockets |= content.row.websocket.is_some();
         sessions.extend(content.row.session);
-        exchange(&mut all, &content);
+        collect(&mut all, &content, LARGEST);
         Ok(ControlFlow::Continue(()))
     })?;
     for session in sessions {
@@ -58,7 +58,7 @@ pub(super) fn around(reads: &dyn Reads, connection: ConnectionId, mut all: Colle
         let query = Query { about, limit: Some(OF_A_SESSION), ..Query::default() };
         Reader(reads).contents(query, LARGEST, &mut |content| {
             if content.row.connection != connection {
-                exchange(&mut all, &content);
+                collect(&mut all, &content, LARGEST);
             }
             Ok(ControlFlow::Continue(()))
         })?;
@@ -85,7 +85,9 @@ fn messages(reads: &dyn Reads, about: Option<About>, all: &mut Collector) -> Res
     })
 }
 
-fn exchange(all: &mut Collector, content: &Content) {
+/// Takes the secrets that an exchange names: in its heads, and in its bodies and trailers. Codings are taken off up to
+/// `largest` bytes.
+pub fn collect(all: &mut Collector, content: &Content, largest: u64) {
     let (request, response) = (content.request_head(), content.response_head());
     if let Some(head) = &request {
         all.target(head.target());
@@ -95,17 +97,41 @@ fn exchange(all: &mut Collector, content: &Content) {
     }
     if content.request.body_sent + content.response.body_sent > 0 {
         let (sent, answered) = content.bodies();
-        body(all, request.as_ref(), &sent);
-        body(all, response.as_ref(), &answered);
+        text(all, request.as_ref(), &sent, largest);
+        text(all, response.as_ref(), &answered, largest);
+        trailers(all, request.as_ref(), content.request.body_raw());
+        trailers(all, response.as_ref(), content.response.body_raw());
     }
 }
 
-fn body(all: &mut Collector, head: Option<&Head>, bytes: &[u8]) {
-    match head.and_then(|head| head.header("content-encoding")) {
-        None => all.text(bytes),
+fn text(all: &mut Collector, head: Option<&Head>, bytes: &[u8], largest: u64) {
+    if bytes.is_empty() {
+        return;
+    }
+    let decoded;
+    let bytes = match head.and_then(|head| head.header("content-encoding")) {
+        None => bytes,
         Some(coding) => {
-            let cap = usize::try_from(LARGEST).unwrap_or(usize::MAX);
-            all.text(decode_content(coding, bytes, cap).bytes());
+            decoded = decode_content(coding, bytes, usize::try_from(largest).unwrap_or(usize::MAX));
+            decoded.bytes()
+        }
+    };
+    match utf16(bytes) {
+        Some(text) => all.text(text.as_bytes()),
+        None => all.text(bytes),
+    }
+}
+
+/// What stands behind a chunked body, which is as headers are.
+fn trailers(all: &mut Collector, head: Option<&Head>, raw: &[u8]) {
+    if !head.is_some_and(|head| head.has_token("transfer-encoding", "chunked")) {
+        return;
+    }
+    let Some(chunked) = chunked(raw, 0) else { return };
+    for line in raw.get(chunked.trailers).unwrap_or_default().split(|b| *b == b'\n') {
+        if let Some(colon) = memchr::memchr(b':', line) {
+            let (name, value) = line.split_at(colon);
+            all.header(name.trim_ascii(), value.get(1..).unwrap_or_default().trim_ascii());
         }
     }
 }

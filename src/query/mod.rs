@@ -39,6 +39,7 @@ pub use details::{
 };
 pub use error::Error;
 pub use filter::Filter;
+pub use known::collect;
 pub use list::{About, Each, Query, Secrets, list};
 pub use raw::Part;
 pub use show::show;

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, btree_map::Entry};
 
 use crate::{
+    decode::websocket::unmasked,
     model::{rows::FrameRow, trace::ByteRange, websocket::opcode},
     redact::{Redactor, Scrubber, lossy},
 };
@@ -82,23 +83,9 @@ fn may_have_text(row: &FrameRow) -> bool {
     row.text.is_none() && row.opcode == opcode::TEXT && row.fin && !row.compressed && row.bytes <= LARGEST
 }
 
-/// The unmasked payload of a frame (RFC 6455, 5.2), if it is `expected` bytes long and all there.
+/// The unmasked payload of a frame, if it is `expected` bytes long and all there.
 pub(super) fn payload(frame: &[u8], expected: u64) -> Option<Vec<u8>> {
-    let second = *frame.get(1)?;
-    let extended = match second & 0x7f {
-        126 => 2,
-        127 => 8,
-        _ => 0,
-    };
-    let mask_at = 2 + extended;
-    let (mask, start) = if second & 0x80 == 0 {
-        ([0; 4], mask_at)
-    } else {
-        (frame.get(mask_at..mask_at + 4)?.try_into().ok()?, mask_at + 4)
-    };
-    let payload = frame.get(start..)?;
-    (payload.len() as u64 == expected)
-        .then(|| payload.iter().zip(mask.iter().cycle()).map(|(byte, mask)| byte ^ mask).collect())
+    unmasked(frame).filter(|payload| payload.len() as u64 == expected)
 }
 
 #[cfg(test)]

@@ -4,7 +4,10 @@
 use std::ops::Range;
 
 use crate::{
-    decode::http1::head::{Kind, parse_head},
+    decode::http1::{
+        chunks::{Chunked, chunked, chunks},
+        head::{Kind, parse_head},
+    },
     model::{Side, http::Head, trace::ByteRange},
 };
 
@@ -173,7 +176,7 @@ impl Message {
         if !self.parsed().has_token("transfer-encoding", "chunked") {
             return Some(self.body().to_vec());
         }
-        let (chunks, _) = whole(chunks(self.body(), self.head))?;
+        let Chunked { chunks, .. } = chunked(self.body(), self.head)?;
         Some(chunks.iter().flat_map(|chunk| self.bytes.get(chunk.data.clone()).unwrap_or_default()).copied().collect())
     }
 
@@ -183,7 +186,7 @@ impl Message {
         if !self.parsed().has_token("transfer-encoding", "chunked") {
             return self.edit(vec![(self.head..self.body, content)]);
         }
-        let Some((_, end)) = whole(chunks(self.body(), self.head)) else { return };
+        let Some(Chunked { end, .. }) = chunked(self.body(), self.head) else { return };
         let mut coded = Vec::with_capacity(content.len() + 16);
         if !content.is_empty() {
             coded.extend_from_slice(format!("{:x}\r\n", content.len()).as_bytes());
@@ -198,54 +201,6 @@ fn first_line_end(raw: &[u8]) -> usize {
     let start = raw.iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
     let line = raw.get(start..).unwrap_or_default();
     start + line.iter().position(|b| *b == b'\n').map_or(line.len(), |at| at + 1)
-}
-
-/// A chunk of a chunked body: where its size is written, and its data.
-struct Chunk {
-    size: Range<usize>,
-    data: Range<usize>,
-}
-
-/// The chunks of a body that begins at `base`, as far as they can be followed.
-fn chunks(body: &[u8], base: usize) -> Vec<Chunk> {
-    let mut found = Vec::new();
-    let mut at = 0;
-    while let Some(line) = body.get(at..) {
-        let Some(end) = line.iter().position(|b| *b == b'\n') else { break };
-        let digits = line.iter().take_while(|b| b.is_ascii_hexdigit()).count();
-        let text = line.get(..digits).and_then(|digits| std::str::from_utf8(digits).ok());
-        let Some(size) = text.and_then(|text| usize::from_str_radix(text, 16).ok()) else { break };
-        let Some(data_end) = (at + end + 1).checked_add(size).filter(|end| *end <= body.len()) else { break };
-        let data = base + at + end + 1..base + data_end;
-        found.push(Chunk { size: base + at..base + at + digits, data });
-        if size == 0 {
-            break;
-        }
-        let after = body.get(data_end..).unwrap_or_default();
-        at = data_end + after.iter().position(|b| *b == b'\n').map_or(after.len(), |at| at + 1);
-    }
-    found
-}
-
-/// The chunks that hold data, and where the last one, which holds none, begins; `None` where that did not come.
-fn whole(mut chunks: Vec<Chunk>) -> Option<(Vec<Chunk>, usize)> {
-    let last = chunks.pop().filter(|last| last.data.is_empty())?;
-    Some((chunks, last.size.start))
-}
-
-/// A frame's payload without its mask. `None` where the bytes are no frame.
-pub fn unmasked(frame: &[u8]) -> Option<Vec<u8>> {
-    let second = *frame.get(1)?;
-    let begin = match second & 0x7f {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    if second & 0x80 == 0 {
-        return frame.get(begin..).map(<[u8]>::to_vec);
-    }
-    let key = frame.get(begin..begin + 4)?;
-    Some(frame.get(begin + 4..)?.iter().zip(key.iter().cycle()).map(|(byte, key)| byte ^ key).collect())
 }
 
 /// A frame with another payload and another key: all else of its header as it was, the length in the fewest bytes. What
@@ -280,6 +235,7 @@ mod tests {
     #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic, reason = "tests")]
 
     use super::*;
+    use crate::decode::websocket::unmasked;
 
     fn message(head: &str, body: &str, tail: &str) -> Message {
         let head = head.replace('\n', "\r\n");
@@ -374,6 +330,5 @@ mod tests {
                 assert_eq!(unmasked(&frame).as_ref(), Some(&payload), "{length}");
             }
         }
-        assert_eq!((unmasked(&[0x82]), unmasked(&[0x82, 0x81, 1])), (None, None));
     }
 }

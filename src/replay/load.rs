@@ -9,7 +9,7 @@ use std::{
 use bytes::Bytes;
 
 use crate::{
-    decode::DeflateParameters,
+    decode::{DeflateParameters, websocket::unmasked},
     model::{
         ConnectionId, ExchangeId, SessionId, Side, Timestamp,
         exchange::{self, Scheme},
@@ -26,7 +26,6 @@ use crate::{
 use super::{
     Error,
     conversation::{Conversation, Heard},
-    edit::unmasked,
     script::{Coding, Connection, End, Exchange, Frame, Script, Session, Tls},
     values,
 };

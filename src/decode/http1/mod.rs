@@ -37,6 +37,7 @@ mod message;
 mod upgrade;
 
 pub mod body;
+pub mod chunks;
 pub mod head;
 
 #[cfg(test)]

@@ -92,6 +92,21 @@ impl Header {
     }
 }
 
+/// Where the payload begins of a frame that is all there, and its mask (zeros where it has none); `None` where the header is
+/// not all there.
+pub fn header_of(frame: &[u8]) -> Option<(usize, [u8; 4])> {
+    let header = Header::parse(frame)?;
+    Some((header.size.into(), header.key.unwrap_or_default()))
+}
+
+/// The payload of such a frame, without its mask.
+pub fn unmasked(frame: &[u8]) -> Option<Vec<u8>> {
+    let (begin, mask) = header_of(frame)?;
+    let mut payload = frame.get(begin..)?.to_vec();
+    unmask(&mut payload, mask, 0);
+    Some(payload)
+}
+
 /// Takes the mask off `bytes`, which stand at `position` of their payload (or puts it on: it is its own inverse).
 pub(super) fn unmask(bytes: &mut [u8], key: [u8; 4], position: u64) {
     let [a, b, c, d] = key;

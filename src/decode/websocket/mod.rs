@@ -32,6 +32,8 @@ mod message;
 #[cfg(test)]
 mod tests;
 
+pub use frame::{header_of, unmasked};
+
 use serde::{Deserialize, Serialize};
 
 use self::{

@@ -8,7 +8,13 @@
 use std::{collections::BTreeMap, ops::Range};
 
 use crate::{
-    decode::http1::head,
+    decode::{
+        http1::{
+            chunks::{Chunked, chunked},
+            head,
+        },
+        websocket::header_of,
+    },
     export::{Error, Job, Report, body},
     model::{ConnectionId, Side, http::Head, rows::FrameRow},
     query::{
@@ -243,8 +249,8 @@ impl Bytes {
             return;
         }
         let at = |range: Range<usize>| head_end + range.start as u64..head_end + range.end as u64;
-        let chunked = body::chunks_of(raw).filter(|_| head.has_token("transfer-encoding", "chunked"));
-        if let Some(body::Chunked { trailers, .. }) = &chunked {
+        let chunked = chunked(raw, 0).filter(|_| head.has_token("transfer-encoding", "chunked"));
+        if let Some(Chunked { trailers, .. }) = &chunked {
             // They name secrets as headers do.
             self.blank(at(trailers.clone()), [0; 4]);
         }
@@ -252,9 +258,7 @@ impl Bytes {
         if hides(head, raw, body, &places, scrubber) {
             report.left_out("bodies that are blanked: secrets in a coding", 1);
             match chunked {
-                Some(body::Chunked { payloads, .. }) => {
-                    payloads.into_iter().for_each(|payload| self.blank(at(payload), [0; 4]))
-                }
+                Some(Chunked { chunks, .. }) => chunks.into_iter().for_each(|chunk| self.blank(at(chunk.data), [0; 4])),
                 None => self.blank(body_range, [0; 4]),
             }
             return;
@@ -430,18 +434,4 @@ impl Messages {
         }
         Ok(())
     }
-}
-
-/// Where a frame's payload begins, and its mask (zeros where it has none).
-fn header_of(frame: &[u8]) -> Option<(usize, [u8; 4])> {
-    let second = *frame.get(1)?;
-    let begin = match second & 0x7f {
-        126 => 4,
-        127 => 10,
-        _ => 2,
-    };
-    if second & 0x80 == 0 {
-        return (frame.len() >= begin).then_some((begin, [0; 4]));
-    }
-    Some((begin + 4, frame.get(begin..begin + 4)?.try_into().ok()?))
 }
