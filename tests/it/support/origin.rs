@@ -151,6 +151,9 @@ async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Result<Response<Fu
         if let Some(channel) = path.strip_prefix("/mute/") {
             return Ok(open(&api, channel.to_owned(), Speaks::Never, request, seen).await);
         }
+        if let Some(channel) = path.strip_prefix("/shy/") {
+            return Ok(open(&api, channel.to_owned(), Speaks::WhenGreeted, request, seen).await);
+        }
     }
     let body = String::from_utf8_lossy(&request.into_body().collect().await?.to_bytes()).into_owned();
     let (status, text) = match (&method, path.as_str()) {
@@ -185,7 +188,19 @@ async fn answer(api: Arc<Api>, request: Request<Incoming>) -> Result<Response<Fu
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Speaks {
     Answers,
+    /// A greeting alone: once a kernel has seen that its socket answers, it delays acknowledgements in wait for an answer.
+    WhenGreeted,
     Never,
+}
+
+impl Speaks {
+    fn answers(self, text: &str) -> bool {
+        match self {
+            Self::Answers => true,
+            Self::WhenGreeted => text.contains("hello"),
+            Self::Never => false,
+        }
+    }
 }
 
 async fn open(
@@ -226,7 +241,7 @@ async fn open(
             };
             let Some(Ok(message)) = message else { break };
             if let Message::Text(text) = message {
-                if speaks == Speaks::Never {
+                if !speaks.answers(&text) {
                     api.log.lock().unwrap().from_clients.push(text.to_string());
                     continue;
                 }
