@@ -60,6 +60,14 @@ impl Sealing {
         Self { dir, to: To::Memory { rows: Vec::new(), indexed }, finished: 0 }
     }
 
+    /// None yet, for [`Self::end_segment`]. Those that end in tables wait beside them.
+    pub(super) fn rows(&self) -> PackedRows {
+        match self.to {
+            To::Disk { .. } => PackedRows::waiting_in(self.dir.tables_dir()),
+            To::Memory { .. } => PackedRows::default(),
+        }
+    }
+
     /// Takes a segment's rows. `false`: they have no tables.
     pub(super) fn end_segment(&mut self, ended: Ended<'_>, fold: &Fold) -> bool {
         self.finished = ended.segment;

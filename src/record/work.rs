@@ -51,9 +51,9 @@ impl Work {
         Self {
             fold,
             segment,
+            rows: sealing.rows(),
             sealing,
             index: None,
-            rows: PackedRows::default(),
             scratch: Vec::new(),
             span: None,
             without_tables: None,

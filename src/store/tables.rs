@@ -25,6 +25,7 @@ mod packed;
 mod parquet_file;
 mod scan;
 mod sessions;
+mod spill;
 
 pub use column::{Column, Table};
 pub use packed::{Packed, PackedRows};

@@ -1,10 +1,9 @@
 //! Rows on their way to a segment's tables, as columns from the moment that they are made: a row is taken apart while it
-//! is warm and can be dropped at once, full groups are compressed as they come, and a segment's end has only to write them
-//! one behind the other. Whole rows would take ten times the memory until then, and be moved about meanwhile.
+//! is warm and can be dropped at once, full groups are compressed as they come (and may wait on the disk), and a segment's
+//! end has only to write them one behind the other. Whole rows would take ten times the room until then, and be moved about
+//! meanwhile.
 
-use std::{marker::PhantomData, ops::ControlFlow};
-
-use bytes::Bytes;
+use std::{marker::PhantomData, ops::ControlFlow, path::PathBuf};
 
 use crate::{
     model::{
@@ -18,6 +17,7 @@ use super::{
     Rows,
     column::{Cells, Table},
     parquet_file::{self, Buffer, GROUP_ROWS},
+    spill::{Group, Spill},
 };
 
 /// Rows of all kinds. Cheap to clone but for the group of each kind that is not full yet.
@@ -31,20 +31,30 @@ pub struct PackedRows {
     pub flags: Packed<FlagRow>,
     /// Where the records of the connections lie.
     pub extents: Vec<(ConnectionId, Extent)>,
+    /// Where full groups wait; none: in memory.
+    spill: Option<Spill>,
 }
 
 impl PackedRows {
+    /// None yet; their full groups are to wait in that folder, in a file that nobody sees.
+    pub fn waiting_in(folder: PathBuf) -> Self {
+        Self { spill: Some(Spill::new(folder)), ..Self::default() }
+    }
+
     /// Takes a row in.
     pub fn add(&mut self, row: &Row) {
-        match row {
+        let filled = match row {
             Row::Connection(row) => {
                 self.extents.push((row.id, row.extent));
-                self.connections.add(row);
+                self.connections.add(row)
             }
             Row::Exchange(row) => self.exchanges.add(row),
             Row::Frame(row) => self.frames.add(row),
             Row::Session(row) => self.sessions.add(row),
             Row::Flag(row) => self.flags.add(row),
+        };
+        if let (Some(group), Some(spill)) = (filled, &mut self.spill) {
+            spill.take(group);
         }
     }
 
@@ -66,6 +76,9 @@ impl PackedRows {
         self.sessions.clear();
         self.flags.clear();
         self.extents.clear();
+        if let Some(spill) = &mut self.spill {
+            spill.begin_anew();
+        }
     }
 }
 
@@ -76,10 +89,18 @@ impl From<&Rows> for PackedRows {
             packed.extents.push((row.id, row.extent));
             packed.connections.add(row);
         }
-        rows.exchanges.iter().for_each(|row| packed.exchanges.add(row));
-        rows.frames.iter().for_each(|row| packed.frames.add(row));
-        rows.sessions.iter().for_each(|row| packed.sessions.add(row));
-        rows.flags.iter().for_each(|row| packed.flags.add(row));
+        for row in &rows.exchanges {
+            packed.exchanges.add(row);
+        }
+        for row in &rows.frames {
+            packed.frames.add(row);
+        }
+        for row in &rows.sessions {
+            packed.sessions.add(row);
+        }
+        for row in &rows.flags {
+            packed.flags.add(row);
+        }
         packed
     }
 }
@@ -91,7 +112,7 @@ pub struct Packed<T> {
     columns: Vec<Buffer>,
     open: usize,
     /// Full groups, each a Parquet file of its own.
-    groups: Vec<Bytes>,
+    groups: Vec<Group>,
     ids: (u64, u64),
     rows: u64,
     failed: Option<String>,
@@ -105,8 +126,8 @@ impl<T> Default for Packed<T> {
 }
 
 impl<T: Table> Packed<T> {
-    /// Takes a row in.
-    pub fn add(&mut self, row: &T) {
+    /// Takes a row in. Gives the group that it made full.
+    pub(super) fn add(&mut self, row: &T) -> Option<&mut Group> {
         if self.columns.is_empty() {
             self.columns = T::COLUMNS.iter().map(|column| Buffer::of(&column.cells)).collect();
         }
@@ -119,9 +140,11 @@ impl<T: Table> Packed<T> {
         }
         self.rows += 1;
         self.open += 1;
-        if self.open >= GROUP_ROWS {
-            self.end_group();
+        if self.open < GROUP_ROWS {
+            return None;
         }
+        self.end_group();
+        self.groups.last_mut()
     }
 
     /// How many.
@@ -142,12 +165,12 @@ impl<T: Table> Packed<T> {
     /// Hands out the rows, as they were taken in, until it is told to end.
     ///
     /// # Errors
-    /// Where the rows cannot be read back, which is a fault of this program.
+    /// Where the rows cannot be read back, which is a fault of this program or of its disk.
     pub fn each(&self, each: &mut dyn FnMut(T) -> ControlFlow<()>) -> Result<(), Error> {
         self.check()?;
         for group in &self.groups {
-            let flow =
-                parquet_file::read(group.clone(), None, each).map_err(|error| broken::<T>(&error.to_string()))?;
+            let bytes = group.bytes().map_err(|error| broken::<T>(&error.to_string()))?;
+            let flow = parquet_file::read(bytes, None, each).map_err(|error| broken::<T>(&error.to_string()))?;
             if flow.is_break() {
                 return Ok(());
             }
@@ -161,7 +184,7 @@ impl<T: Table> Packed<T> {
     }
 
     /// All rows in full groups, to be written.
-    pub(super) fn groups(&mut self) -> Result<&[Bytes], Error> {
+    pub(super) fn groups(&mut self) -> Result<&[Group], Error> {
         if self.open > 0 {
             self.end_group();
         }
@@ -177,7 +200,7 @@ impl<T: Table> Packed<T> {
 
     fn end_group(&mut self) {
         match parquet_file::encode::<T>(&mut self.columns) {
-            Ok(group) => self.groups.push(group),
+            Ok(group) => self.groups.push(Group::Held(group)),
             Err(error) => self.failed = Some(error.to_string()),
         }
         self.columns.iter_mut().for_each(Buffer::clear);

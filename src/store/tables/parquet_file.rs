@@ -30,6 +30,7 @@ use parquet::{
 use super::{
     Filter,
     column::{Cells, Put, Table},
+    spill::Group,
 };
 
 /// Rows of one row group: what is read at once, and what statistics can skip.
@@ -75,9 +76,10 @@ pub(super) fn encode<T: Table>(columns: &mut [Buffer]) -> Result<Bytes, ParquetE
 }
 
 /// One file of such groups.
-pub(super) fn concatenate<T: Table>(file: File, groups: &[Bytes]) -> Result<(), WriteError> {
+pub(super) fn concatenate<T: Table>(file: File, groups: &[Group]) -> Result<(), WriteError> {
     let mut writer = SerializedFileWriter::new(io::BufWriter::new(file), schema::<T>()?, Arc::new(properties::<T>()?))?;
-    for bytes in groups {
+    for group in groups {
+        let bytes = group.bytes().map_err(WriteError::Io)?;
         let reader = SerializedFileReader::new(bytes.clone())?;
         for group in reader.metadata().row_groups() {
             let mut out = writer.next_row_group()?;
@@ -90,7 +92,7 @@ pub(super) fn concatenate<T: Table>(file: File, groups: &[Bytes]) -> Result<(), 
                     column_index: None,
                     offset_index: None,
                 };
-                out.append_column(bytes, close)?;
+                out.append_column(&bytes, close)?;
             }
             out.close()?;
         }
