@@ -10,7 +10,7 @@ use crate::{
         http::{Body, Head},
         observation::{Collected, What},
         rows::{Extent, Position, Row},
-        session::{Borne, Fingerprint},
+        session::{Borne, Clash},
         trace::{ByteRange, Rewritten},
     },
     redact::{Digest, Redactor},
@@ -20,7 +20,7 @@ use super::{
     Output, authority,
     connection::{Fold, Stage},
     rows,
-    sessions::{Bears, Found, Seat},
+    sessions::{Bears, Found, KeyMark, Seat},
 };
 
 /// How much of a refusal's body is collected.
@@ -79,6 +79,18 @@ impl Open {
             Side::Server => self.exchange.response.as_ref(),
         };
         head.is_some_and(|head| head.range.start <= range.start)
+    }
+
+    /// Those keys of which it bears no value so far: the first one counts.
+    pub(super) fn new_keys(&self, mut keys: Vec<KeyMark>) -> Vec<KeyMark> {
+        keys.retain(|key| self.exchange.borne.keys.iter().all(|borne| borne.name != key.name));
+        keys
+    }
+
+    /// One more disagreement of its means; the worst one is told.
+    pub(super) fn clashes(&mut self, clash: Option<Clash>) {
+        let known = &mut self.exchange.borne.clash;
+        *known = known.iter().copied().chain(clash).min();
     }
 
     pub(super) fn change(&mut self, fact: Rewritten, became: &[u8]) {
@@ -143,19 +155,21 @@ impl Fold<'_, '_> {
         };
         // Rules speak of requests before these have a row.
         self.shared.redactor.learn_target(exchange.request.target());
-        let (bears, key_name, collector) = self.look(&exchange);
+        let (bears, collector) = self.look(&exchange);
         exchange.borne = Borne {
             client: Some(bears.address),
             token: bears.token.map(Digest::fingerprint),
-            key: bears.key.map(Digest::fingerprint),
-            key_name,
+            keys: bears.keys.iter().map(|key| self.shared.sessions.shown(*key)).collect(),
             clash: None,
         };
-        let may_hold_key = self.shared.places.in_body() && bears.key.is_none() && !websocket && !collector.is_off();
-        let awaits_body = (may_hold_key && bears.header.is_none()).then_some(bears);
-        let mut seat = Seat::default();
-        if awaits_body.is_none() {
-            (seat, exchange.borne.clash) = self.shared.sessions.seat(&exchange, bears, &mut self.parts.memberships);
+        let may_hold_key = self.shared.places.in_body() && !websocket && !collector.is_off();
+        let (mut seat, mut awaits_body) = (Seat::default(), None);
+        // A header whose user has a socket says enough.
+        let is_known = bears.header.is_some_and(|header| self.shared.sessions.has_socket(header));
+        if may_hold_key && !is_known && bears.keys.is_empty() {
+            awaits_body = Some(bears);
+        } else {
+            (seat, exchange.borne.clash) = self.shared.sessions.seat(&exchange, &bears, &mut self.parts.memberships);
         }
         let open = Box::new(Open {
             exchange,
@@ -170,16 +184,22 @@ impl Fold<'_, '_> {
             first,
         });
         self.at = at.max(self.at);
-        self.shared.observe(self.at, self.parts.view.id, seat.session, What::RequestHead(&open.exchange), self.out);
+        self.shared.observe(
+            self.at,
+            self.parts.view.id,
+            open.seat.session,
+            What::RequestHead(&open.exchange),
+            self.out,
+        );
         self.parts.open.push(open);
     }
 
     /// What of a request's head decides about its session, and about its body.
-    fn look(&mut self, exchange: &Exchange) -> (Bears, Option<Fingerprint>, Collector) {
+    fn look(&mut self, exchange: &Exchange) -> (Bears, Collector) {
         let address = self.parts.view.client.ip();
         let found = self.shared.places.of_head(exchange, exchange.asked_for_websocket());
-        let (key, key_name) = key_of(&mut self.shared.redactor, found).unzip();
-        let mut bears = Bears { header: None, key, token: None, address };
+        let keys = keys_of(&mut self.shared.redactor, found);
+        let mut bears = Bears { header: None, keys, token: None, address };
         let mut identity = usize::MAX;
         let mut collector = Collector::IfJson;
         for (name, value) in exchange.request.headers() {
@@ -203,7 +223,7 @@ impl Fold<'_, '_> {
                 }
             }
         }
-        (bears, key_name, collector)
+        (bears, collector)
     }
 
     fn request_body(&mut self, index: u32, bytes: &[u8]) {
@@ -248,29 +268,26 @@ impl Fold<'_, '_> {
         self.finish_if_over(index, at);
     }
 
-    /// A request's body is complete, or as complete as it gets: is there a key in it?
+    /// A request's body is complete, or as complete as it gets: are there keys in it?
     fn body_known(&mut self, index: u32, collector: &Collector) {
         let Self { shared, parts, .. } = self;
         let Some(open) = parts.open.iter_mut().find(|open| open.exchange.index == index) else { return };
-        if open.upgrade || open.exchange.borne.key.is_some() {
+        if open.upgrade {
             return;
         }
         let body = collector.collected(open.exchange.request_body.bytes).whole().unwrap_or_default();
-        let (key, name) = key_of(&mut shared.redactor, shared.places.of_body(body)).unzip();
-        open.exchange.borne.key = key.map(Digest::fingerprint);
-        open.exchange.borne.key_name = name;
+        let keys = open.new_keys(keys_of(&mut shared.redactor, shared.places.of_body(body)));
+        open.exchange.borne.keys.extend(keys.iter().map(|key| shared.sessions.shown(*key)));
         match open.awaits_body.take() {
             Some(bears) => {
-                let bears = Bears { key, ..bears };
-                let (seat, clash) = shared.sessions.seat(&open.exchange, bears, &mut parts.memberships);
+                let bears = Bears { keys, ..bears };
+                let (seat, clash) = shared.sessions.seat(&open.exchange, &bears, &mut parts.memberships);
                 open.seat = seat;
-                open.exchange.borne.clash = clash;
+                open.clashes(clash);
             }
             None => {
-                let address = parts.view.client.ip();
-                let bears = Bears { header: None, key, token: None, address };
-                let clash = shared.sessions.key_found(&mut open.seat, &open.exchange, bears, &mut parts.memberships);
-                open.exchange.borne.clash = clash;
+                let found = shared.sessions.keys_found(&mut open.seat, &open.exchange, &keys, &mut parts.memberships);
+                open.clashes(found);
             }
         }
     }
@@ -416,11 +433,13 @@ impl Collector {
     }
 }
 
-/// What stands for a key's value, and for its name: values of different keys differ.
-pub(super) fn key_of(redactor: &mut Redactor, found: Option<Found<'_>>) -> Option<(Digest, Fingerprint)> {
-    let (name, value) = found?;
-    let digest = redactor.digest(&[name.as_bytes(), b"\0", &value].concat());
-    Some((digest, redactor.digest(name.as_bytes()).fingerprint()))
+/// What stands for keys: values of different ones differ.
+pub(super) fn keys_of(redactor: &mut Redactor, found: Vec<Found<'_>>) -> Vec<KeyMark> {
+    let mark = |(name, value): Found<'_>| KeyMark {
+        name: redactor.digest(name.as_bytes()).fingerprint(),
+        value: redactor.digest(&[name.as_bytes(), b"\0", &value].concat()),
+    };
+    found.into_iter().map(mark).collect()
 }
 
 /// Whether credentials are of the scheme `Basic`.

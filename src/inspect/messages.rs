@@ -18,12 +18,12 @@ use crate::{
     },
 };
 
-use super::{Output, assemble::key_of, connection::Fold, rows, sessions::Bears};
+use super::{Output, assemble::keys_of, connection::Fold, rows};
 
 /// Frames of one side that may wait for being written, and their payload bytes; beyond it they go out without.
 const WAITING: usize = 4096;
 const WAITING_BYTES: usize = 4 << 20;
-/// A socket's key is in one of its first frames, or in none.
+/// A socket's keys are in its first frames, or in none.
 const KEY_AMONG: u64 = 64;
 /// Longer text is not shown in rows.
 const TEXT: usize = 4096;
@@ -135,7 +135,7 @@ impl Fold<'_, '_> {
             WebSocketEvent::Frame(frame) => self.frame(&frame),
             WebSocketEvent::Message { from, opcode, payload, .. } => {
                 if payload.whole && self.shared.places.in_messages(from) {
-                    self.look_for_key(from, payload.bytes);
+                    self.look_for_keys(from, payload.bytes);
                 }
                 let cap = self.shared.options.payload_cap;
                 let Some(socket) = &mut self.parts.socket else { return };
@@ -156,8 +156,8 @@ impl Fold<'_, '_> {
         }
     }
 
-    /// Takes the key that a socket's message bears, if it is the first one.
-    fn look_for_key(&mut self, from: Side, text: &[u8]) {
+    /// Takes the keys that a socket's message bears, if they are the first of their name.
+    fn look_for_keys(&mut self, from: Side, text: &[u8]) {
         let Self { shared, parts, .. } = self;
         let Some(open) = parts.open.iter_mut().find(|open| open.exchange.websocket.is_some()) else { return };
         let Some(state) = &open.exchange.websocket else { return };
@@ -165,15 +165,17 @@ impl Fold<'_, '_> {
             Side::Client => state.frames_from_client,
             Side::Server => state.frames_from_server,
         };
-        if open.exchange.borne.key.is_some() || seen > KEY_AMONG {
+        if seen > KEY_AMONG {
             return;
         }
-        let Some((key, name)) = key_of(&mut shared.redactor, shared.places.of_message(from, text)) else { return };
-        open.exchange.borne.key = Some(key.fingerprint());
-        open.exchange.borne.key_name = Some(name);
-        let bears = Bears { header: None, key: Some(key), token: None, address: parts.view.client.ip() };
-        let clash = shared.sessions.key_found(&mut open.seat, &open.exchange, bears, &mut parts.memberships);
-        open.exchange.borne.clash = clash;
+        let keys = open.new_keys(keys_of(&mut shared.redactor, shared.places.of_message(from, text)));
+        if keys.is_empty() {
+            return;
+        }
+        open.exchange.borne.keys.extend(keys.iter().map(|key| shared.sessions.shown(*key)));
+        let clash = shared.sessions.keys_found(&mut open.seat, &open.exchange, &keys, &mut parts.memberships);
+        open.clashes(clash);
+        shared.sessions.socket(&open.seat, &open.exchange, None);
     }
 
     fn frame(&mut self, event: &FrameEvent<'_>) {

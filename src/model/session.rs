@@ -17,31 +17,41 @@ impl fmt::Display for Fingerprint {
     }
 }
 
+/// The value of a key that the profile names, as an exchange or a socket bears it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BorneKey {
+    /// Which key: values of different ones cannot be compared.
+    pub name: Fingerprint,
+    /// Its value. It differs for different keys, whatever their values.
+    pub value: Fingerprint,
+    /// Whether several open sockets bore it, so that it proves nothing.
+    #[serde(default)]
+    pub shared: bool,
+}
+
 /// What an exchange bears that tells whose it is, as far as it is known.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Borne {
     /// The client's address.
     pub client: Option<IpAddr>,
     /// The token in `Authorization`; none where those are the credentials of an application, at a token endpoint.
     pub token: Option<Fingerprint>,
-    /// The value of a key that the profile names.
-    pub key: Option<Fingerprint>,
-    /// Which of these keys it is: values of different ones cannot be compared.
+    /// The keys that the profile names, at most one value of each.
     #[serde(default)]
-    pub key_name: Option<Fingerprint>,
+    pub keys: Vec<BorneKey>,
     /// How its means of correlation disagree.
     pub clash: Option<Clash>,
 }
 
-/// How means of correlation disagree.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// How means of correlation disagree, the worst first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Clash {
-    /// Its key is on a socket of that other session.
+    /// A key of it is on a socket of that other session.
     KeyOf(SessionId, ExchangeId),
     /// Its key and its token are those of two sessions; the token is that one's.
     TokenOf(SessionId),
-    /// Its key is on that exchange of another user as well.
+    /// A key of it is on that exchange of another user as well.
     Shared(ExchangeId),
 }
 
@@ -119,12 +129,9 @@ pub struct SessionSocket {
     pub exchange: ExchangeId,
     /// When the upgrade request's first byte arrived.
     pub asked: Timestamp,
-    /// The value of a key that the profile names.
+    /// The keys that the profile names, at most one value of each.
     #[serde(default)]
-    pub key: Option<Fingerprint>,
-    /// As in [`Borne::key_name`].
-    #[serde(default)]
-    pub key_name: Option<Fingerprint>,
+    pub keys: Vec<BorneKey>,
     /// The upgrade's status, once there is one.
     pub status: Option<u16>,
     /// Where the head of its answer stood.

@@ -5,6 +5,7 @@
 //! likely, where both sessions have tokens of their own. Rules about order say nothing of such a request.
 
 use crate::model::{
+    exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     observation::{Heard, Observation, What},
     session::Clash,
@@ -24,10 +25,19 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     default_on: true,
     why: "two means say two different things",
     silent: super::never,
-    build: |_: &Options| Box::new(IdMismatch),
+    build: |options: &Options| {
+        let mut headers = options.identity_headers.clone();
+        if headers.is_empty() {
+            headers.push("X-JM-Thread".to_owned());
+        }
+        Box::new(IdMismatch { headers })
+    },
 };
 
-struct IdMismatch;
+struct IdMismatch {
+    /// Headers that name the virtual user.
+    headers: Vec<String>,
+}
 
 impl Rule for IdMismatch {
     fn hears(&self) -> &[Heard] {
@@ -45,7 +55,7 @@ impl Rule for IdMismatch {
         let (severity, how, other) = match clash {
             Clash::KeyOf(other, socket) => (
                 Severity::Error,
-                format!("its id is that of the socket {socket} of {other}, its identity header is {is_own}"),
+                format!("its id is that of the socket {socket} of {other}, its {} is {is_own}", self.means(exchange)),
                 Some(Evidence::instant(Subject::Exchange(socket), exchange.request_first_byte)),
             ),
             Clash::TokenOf(other) => {
@@ -62,5 +72,13 @@ impl Rule for IdMismatch {
             evidence: std::iter::once(first).chain(other).collect(),
             at: observation.at,
         });
+    }
+}
+
+impl IdMismatch {
+    /// By what else the request is known.
+    fn means(&self, exchange: &Exchange) -> &'static str {
+        let named = self.headers.iter().any(|name| exchange.request.header(name).is_some());
+        if named { "identity header" } else { "other id" }
     }
 }

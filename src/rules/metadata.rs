@@ -28,7 +28,7 @@ use crate::{
         exchange::Exchange,
         flag::{Evidence, Flag, Severity, Subject},
         observation::{Collected, Heard, Observation, What},
-        session::{CorrelatedBy, Fingerprint, Session, SessionSocket},
+        session::{BorneKey, CorrelatedBy, Session, SessionSocket},
         trace::ByteRange,
         websocket::{Frame, opcode},
     },
@@ -214,8 +214,8 @@ struct Item {
     label: Box<str>,
     place: ByteRange,
     first_byte: Timestamp,
-    key: Option<Fingerprint>,
-    key_name: Option<Fingerprint>,
+    /// Those that prove whose it is.
+    keys: Vec<BorneKey>,
     answered: Option<Timestamp>,
     done: bool,
     /// The open socket on which it seems in order.
@@ -276,8 +276,7 @@ impl Order {
             label: format!("{} {}", words::method(exchange), words::path(exchange)).into(),
             place: exchange.request.range,
             first_byte: exchange.request_first_byte,
-            key: exchange.borne.key,
-            key_name: exchange.borne.key_name,
+            keys: exchange.borne.keys.iter().filter(|key| !key.shared).copied().collect(),
             answered: None,
             done: false,
             on: None,
@@ -436,8 +435,7 @@ impl Order {
                     label: format!("the message {} on the socket {}", frame.id, exchange.id).into(),
                     place: frame.range,
                     first_byte: frame.first_byte,
-                    key: None,
-                    key_name: None,
+                    keys: Vec::new(),
                     answered: None,
                     done: true,
                     on: Some(exchange.id),
@@ -570,26 +568,30 @@ impl Item {
         self.on.is_some() && self.first_byte.after(GRACE) < now
     }
 
-    /// Whether its key says which of the sockets it belongs to.
+    /// Whether its keys say which of the sockets it belongs to.
     fn is_keyed(&self, session: &Session) -> bool {
-        self.key.is_some() && session.sockets.iter().any(|socket| socket.key == self.key)
+        session.sockets.iter().any(|socket| self.is_on(socket))
     }
 
-    fn sockets<'s>(&self, session: &'s Session) -> impl Iterator<Item = &'s SessionSocket> + Clone {
-        let (key, key_name, keyed) = (self.key, self.key_name, self.is_keyed(session));
-        session.sockets.iter().filter(move |socket| match key {
-            Some(_) if keyed => socket.key == key,
-            // Its key may be on a socket that is to come, or in a message that is. A socket with a key of another name
-            // says nothing of this one.
-            Some(_) => socket.key.is_none() || socket.key_name != key_name,
-            None => true,
-        })
+    /// Whether the socket bears one of its keys.
+    fn is_on(&self, socket: &SessionSocket) -> bool {
+        self.keys.iter().any(|key| socket.keys.iter().any(|borne| borne.value == key.value))
+    }
+
+    /// Those of the session's sockets that it may belong to.
+    fn sockets<'s>(&self, session: &'s Session) -> Vec<&'s SessionSocket> {
+        let keyed = self.is_keyed(session);
+        // Its key may be on a socket that is to come, or in a message that is. A socket with a key of another name
+        // says nothing of this one.
+        let has_own =
+            |socket: &SessionSocket| self.keys.iter().any(|key| socket.keys.iter().any(|borne| borne.name == key.name));
+        session.sockets.iter().filter(|socket| if keyed { self.is_on(socket) } else { !has_own(socket) }).collect()
     }
 
     /// Its relation to the socket that it belongs to, as far as it is known. `last`: nothing more will be.
     fn relation<'s>(&self, session: &'s Session, named: bool, last: bool, watch: &Watch) -> Next<'s> {
         let at = self.first_byte;
-        let sockets = self.sockets(session);
+        let sockets = self.sockets(session).into_iter();
         let order = |socket: &&SessionSocket| (socket.asked, socket.exchange);
         let here = sockets.clone().filter(|s| s.asked <= at && s.closed.is_none_or(|closed| at < closed));
         let open = here.clone().filter(|s| s.client_open_written.is_some_and(|open| open <= at)).max_by_key(order);
@@ -633,8 +635,7 @@ fn socket_of(exchange: &Exchange) -> Option<SessionSocket> {
     Some(SessionSocket {
         exchange: exchange.id,
         asked: exchange.request_first_byte,
-        key: exchange.borne.key,
-        key_name: exchange.borne.key_name,
+        keys: exchange.borne.keys.clone(),
         status: exchange.status(),
         answer: exchange.response.as_ref().map(|head| head.range),
         server_open: socket.server_open,
@@ -663,7 +664,8 @@ impl<'a> Doubt<'a> {
             Relation::AfterRefused(socket) | Relation::AfterClosed(socket) => Some(socket.exchange),
             _ => None,
         };
-        let others = || item.sockets(session).filter(|socket| Some(socket.exchange) != own);
+        let sockets = item.sockets(session);
+        let others = || sockets.iter().copied().filter(|socket| Some(socket.exchange) != own);
         let opening = |socket: &SessionSocket| socket.asked <= at && socket.closed.is_none_or(|closed| at < closed);
         Self {
             sure: session.sure || keyed,

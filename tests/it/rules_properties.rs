@@ -159,7 +159,9 @@ fn genesys(n: usize, c: u64, t: f64) -> User {
     // The channel's id is the credential: no header on the socket.
     user.headers = thread.clone();
     user.open(c + 1, t + 14.0, streaming);
-    user.socket(c + 1, t + 15.0, streaming, &format!("/channels/streaming-{n}-abcdef"), None);
+    // Its second key stands in its query, in a message, or nowhere.
+    let query = if n.is_multiple_of(3) { format!("?sessionId=session-{n}") } else { String::new() };
+    user.socket(c + 1, t + 15.0, streaming, &format!("/channels/streaming-{n}-abcdef{query}"), None);
     user.headers = format!("{thread}Authorization: Bearer token-of-user-{n}\r\n");
     let open = t + 25.1;
     let at = open + 1.0 + vary(7, 90);
@@ -173,6 +175,17 @@ fn genesys(n: usize, c: u64, t: f64) -> User {
         Side::Server,
         "{\"topicName\":\"channel.metadata\",\"eventBody\":{\"message\":\"pong\"}}",
     );
+    if n % 3 == 1 {
+        let bind = format!("{{\"message\":\"bind\",\"sessionId\":\"session-{n}\"}}");
+        user.text(c + 1, at + 9.5, Side::Client, &bind);
+    }
+    if n % 3 < 2 {
+        let body = format!("{{\"sessionId\":\"session-{n}\",\"startTime\":\"2026-11-30T08:00:00Z\"}}");
+        let in_time = (open + 55.0).max(at + 12.0);
+        user.request(c, in_time, api, "POST /api/v2/recordings/screen", JSON, Some(&body));
+        user.answer(c, in_time + 4.0, "200", &ok);
+    }
+    let at = at + 60.0;
     let body =
         "{\"participantJid\":\"p@x\",\"roomId\":\"r\",\"metaData\":[{\"trackId\":\"1\",\"originX\":0,\"main\":true}]}";
     user.request(c, at + 20.0, api, "POST /api/v2/recordings/screensessions/metadata", JSON, Some(body));
@@ -338,6 +351,45 @@ fn keyed_users(names: &[usize], after: &[f64], headers: bool) -> Events {
     in_time(users.collect())
 }
 
+/// Sockets with two keys, metadata with the second one in its body.
+fn keyed_twice(channel_first: bool) -> rules::Options {
+    let channel = "[[session.keys]]\nname = \"channelId\"\nrequest = [{ query = \"channelId\" }]\nsocket = [{ path = \"channelId\" }]\n";
+    let (before, session) = KEYED.split_at(KEYED.find("[[session.keys]]").unwrap());
+    let session = session.replace("path = \"sessionId\"", "query = \"sessionId\"");
+    let keys = if channel_first { [channel, &session] } else { [&session, channel] };
+    let text = format!("{}{}", before.replace("{sessionId}", "{channelId}"), keys.concat());
+    let profile = Profile::parse("keyed twice", &text).unwrap();
+    let metadata = profile.metadata_with(|filter| Err(filter.to_owned())).unwrap();
+    rules::Options { metadata, profile: Some(Arc::new(profile)), ..rules::Options::default() }
+}
+
+/// Users with a token each and no header, who go round three times: a socket with two keys, then metadata. In the last
+/// round it bears the id of `names[n]`.
+fn rounds(names: &[usize], after: &[f64], headers: bool) -> Events {
+    let users = names.iter().enumerate().map(|(n, name)| {
+        let who =
+            if headers { format!("X-JM-Thread: {n}\r\n") } else { format!("Authorization: Bearer token-of-{n}\r\n") };
+        let mut user = User::new(who);
+        for round in 0..3 {
+            let (c, t) = (1 + 2 * (3 * n + round) as u64, 1000.0 * round as f64 + n as f64 * 0.01);
+            user.open(c, t, "api.test");
+            user.open(c + 1, t, "api.test");
+            user.request(c, t + 5.0, "api.test", "GET /home", "", None);
+            user.answer(c, t + 6.0, "200", &["body=ok"]);
+            user.socket(c + 1, t + 20.0, "api.test", &format!("/ws/c-{n}-{round}?sessionId=s-{n}-{round}"), None);
+            let at = t + 30.2 + after[3 * n + round];
+            let whose = if round == 2 { *name } else { n };
+            let body = format!("{{\"sessionId\":\"s-{whose}-{round}\"}}");
+            user.request(c, at, "api.test", "POST /meta", JSON, Some(&body));
+            user.answer(c, at + 3.0, "200", &[]);
+            user.close(c, t + 200.0, Closer::Client, None);
+            user.close(c + 1, t + 200.0, Closer::Client, None);
+        }
+        user
+    });
+    in_time(users.collect())
+}
+
 fn flagged(outcome: &Outcome) -> Vec<&str> {
     outcome.flags.iter().map(|flag| flag.rule.as_str()).collect()
 }
@@ -353,6 +405,43 @@ proptest! {
         let names: Vec<usize> = (0..users).map(|n| (n + turn) % users).collect();
         let outcome = inspect(&keyed_users(&names, &after, headers), &keyed());
         prop_assert_eq!(flagged(&outcome), vec!["id-mismatch"; users], "{:?}", outcome.flags);
+    }
+
+    #[test]
+    fn an_id_is_told_by_any_of_a_sockets_keys(
+        users in 2_usize..8, turn in 0_usize..7, after in prop::collection::vec(0.0..100.0, 24), headers: bool,
+    ) {
+        let turn = turn % users;
+        let names: Vec<usize> = (0..users).map(|n| (n + turn) % users).collect();
+        let events = rounds(&names, &after, headers);
+        let outcomes = [true, false].map(|channel_first| inspect(&events, &keyed_twice(channel_first)));
+        let swapped = if turn == 0 { 0 } else { users };
+        prop_assert_eq!(flagged(&outcomes[0]), vec!["id-mismatch"; swapped], "{:?}", outcomes[0].flags);
+        prop_assert_eq!(&outcomes[0].flags, &outcomes[1].flags);
+    }
+
+    #[test]
+    fn one_token_of_ten_clients_with_ids_is_never_one_session(begins in prop::collection::vec(0.0..20.0, 10)) {
+        let users = begins.iter().enumerate().map(|(n, begin)| {
+            let mut user = User::new("Authorization: Bearer everyones\r\n".to_owned());
+            let c = 1 + 2 * n as u64;
+            user.open(c, *begin, "api.test");
+            user.open(c + 1, *begin, "api.test");
+            user.socket(c, begin + 1.0, "api.test", &format!("/ws/c-{n}?sessionId=s-{n}"), None);
+            let body = format!("{{\"sessionId\":\"s-{n}\"}}");
+            user.request(c + 1, begin + 12.0, "api.test", "POST /meta", JSON, Some(&body));
+            user.answer(c + 1, begin + 30.0, "200", &[]);
+            user.close(c, 100.0, Closer::Client, None);
+            user.close(c + 1, 100.0, Closer::Client, None);
+            user
+        });
+        let outcome = inspect(&in_time(users.collect()), &keyed_twice(true));
+        for row in &outcome.rows {
+            if let Row::Session(session) = row {
+                prop_assert_eq!((session.sockets.len(), session.exchanges.len()), (1, 1), "{:?}", session);
+            }
+        }
+        prop_assert!(flagged(&outcome).iter().all(|rule| *rule == "shared-token"), "{:?}", outcome.flags);
     }
 
     #[test]

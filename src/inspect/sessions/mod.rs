@@ -1,16 +1,17 @@
 //! Which exchanges and sockets belong to one virtual user.
 //!
 //! A session is found by the first of these that the request bears: an identity header (sure, unless clients of several
-//! addresses send the same value); a key that the profile names (sure, unless several sockets bear it at once); its
+//! addresses send the same value); the keys that the profile names (sure, unless several sockets bear one at once); its
 //! token, as long as one client alone bears it; else by the client's address, as long as the client does one thing at a
 //! time. The last two are guesses, and they know when they are wrong: once two sockets or two requests overlap (or, for
 //! a token, a second address bears it), the token or address is *ambiguous*, and nothing more is put anywhere because
 //! of it. What was put somewhere stays there.
 //!
-//! A token that came together with an identity header or a key leads to that one's session, for requests without one.
-//! Where a request's means lead to different sessions, the stronger one counts and the [`Clash`] is told: a key that is
-//! on another session's socket; a token that is another session's, while this one has a token of its own (else the two
-//! may share one).
+//! A token that came together with an identity header or a key leads to that one's session, for requests without one,
+//! and to its user's next one once that has no open socket any more. Where a request's means lead to different sessions,
+//! the stronger one counts and the [`Clash`] is told: a key that is on another session's socket, while this session's
+//! user has another one; a token that is another session's, while this one has a token of its own (else the two may
+//! share one).
 //!
 //! A key may stand in a body or in a message: then the session is known from there on, see [`places`].
 //!
@@ -22,7 +23,7 @@ mod places;
 
 use std::{
     collections::{BTreeMap, BTreeSet},
-    net::IpAddr,
+    net::{IpAddr, Ipv4Addr},
     time::Duration,
 };
 
@@ -38,9 +39,10 @@ use crate::{
     redact::Digest,
 };
 
-use keys::{Key, Said};
+use keys::Key;
 use marks::Mark;
 
+pub(super) use keys::KeyMark;
 pub(super) use places::{Found, Places};
 
 /// Exchange ids, and as many socket ids, that one session lists; further ones are known by their own rows alone.
@@ -52,7 +54,7 @@ const SOCKETS: usize = 32;
 /// Tokens that lead to one session; the oldest are forgotten.
 const TOKENS: usize = 16;
 /// Keys that lead to one session, likewise.
-const KEYS: usize = 16;
+const KEYS: usize = 32;
 /// Sessions that one connection keeps alive; the oldest are let go.
 const MEMBERSHIPS: usize = 8;
 
@@ -90,12 +92,13 @@ struct Tracked {
 }
 
 /// What a request bears.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Bears {
     /// The identity header's value.
     pub(super) header: Option<Digest>,
-    /// A key's value.
-    pub(super) key: Option<Digest>,
+    /// Keys, of each name one.
+    #[serde(default)]
+    pub(super) keys: Vec<KeyMark>,
     /// The token in `Authorization`.
     pub(super) token: Option<Digest>,
     /// The client's address.
@@ -103,11 +106,12 @@ pub(super) struct Bears {
 }
 
 /// Where an exchange was put, and as what it counts until it is over.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Seat {
     /// The session, if one could be told.
     pub(super) session: Option<SessionId>,
-    key: Option<Digest>,
+    #[serde(default, alias = "key", deserialize_with = "keys::one_or_more")]
+    keys: Vec<Digest>,
     token: Option<Digest>,
     address: Option<IpAddr>,
     socket: bool,
@@ -155,42 +159,50 @@ impl Sessions {
         all
     }
 
+    /// Whether the session of an identity header has a socket.
+    pub(super) fn has_socket(&self, header: Digest) -> bool {
+        let tracked = self.by_header.get(&header).and_then(|id| self.open.get(&id.0));
+        tracked.is_some_and(|tracked| !tracked.sockets.is_empty())
+    }
+
     /// Puts an exchange whose request head is complete into a session, if one can be told.
     pub(super) fn seat(
         &mut self,
         exchange: &Exchange,
-        bears: Bears,
+        bears: &Bears,
         memberships: &mut Memberships,
     ) -> (Seat, Option<Clash>) {
         let socket = exchange.asked_for_websocket();
         let at = exchange.request_first_byte;
-        let Bears { token, key, .. } = bears;
-        let address = (bears.header.is_none() && key.is_none() && token.is_none()).then_some(bears.address);
-        let mut seat = Seat { session: None, key, token, address, socket, left: false };
+        let (token, keys) = (bears.token, &*bears.keys);
+        let address = (bears.header.is_none() && keys.is_empty() && token.is_none()).then_some(bears.address);
+        let values = keys.iter().map(|key| key.value).collect();
+        let mut seat = Seat { session: None, keys: values, token, address, socket, left: false };
         let mut clash = None;
-        let (id, by, seated) = if let Some(header) = bears.header {
+        let unnamed = if socket { None } else { self.unnamed(keys) };
+        let (id, by, seated) = if let Some(header) = bears.header.filter(|_| unnamed.is_none()) {
             let id = self.by_header(header, bears.address);
-            clash = key.and_then(|key| self.bear_key(key, id, exchange.id, socket));
+            clash = self.bear(keys, id, exchange.id, socket);
             if let Some(token) = token {
-                self.lead(token, id, bears.address);
+                self.lead(token, id, bears.address, socket, at);
             }
             (id, CorrelatedBy::Header, true)
-        } else if let Some(key) = key {
-            let said = self.by_key(key, exchange.id, bears, socket);
-            clash = said.clash;
+        } else if !keys.is_empty() {
+            let id = self.led_to(keys, socket).unwrap_or_else(|| self.begin(CorrelatedBy::Key, None, bears.address));
+            clash = self.bear(keys, id, exchange.id, socket);
             if let Some(token) = token {
-                clash = clash.or_else(|| self.token_of_another(token, key, said.session));
+                clash = clash.or_else(|| self.token_of_another(token, keys, id));
                 if clash.is_none() {
-                    self.lead(token, said.session, bears.address);
+                    self.lead(token, id, bears.address, socket, at);
                 }
             }
-            (said.session, CorrelatedBy::Key, true)
+            (id, CorrelatedBy::Key, true)
         } else {
             let by = if token.is_some() { CorrelatedBy::Token } else { CorrelatedBy::Neighbour };
             let id = match self.mark(&seat).map(|mark| mark.session) {
                 Some(id) => id,
                 None => {
-                    let id = self.begin(by, bears);
+                    let id = self.begin(by, None, bears.address);
                     self.set_mark(&seat, Mark::new(id, bears.address));
                     id
                 }
@@ -212,37 +224,38 @@ impl Sessions {
         (seat, clash)
     }
 
-    /// A key was found in the body of a request, or in a message of a socket, that has its seat. What has no session is
-    /// put into the key's; what has one stays there.
-    pub(super) fn key_found(
+    /// Keys were found in the body of a request, or in a message of a socket, that has its seat. What has no session is
+    /// put into theirs; what has one stays there.
+    pub(super) fn keys_found(
         &mut self,
         seat: &mut Seat,
         exchange: &Exchange,
-        bears: Bears,
+        keys: &[KeyMark],
         memberships: &mut Memberships,
     ) -> Option<Clash> {
-        let key = bears.key.filter(|_| seat.key.is_none())?;
+        if keys.is_empty() {
+            return None;
+        }
         let socket = seat.socket && !seat.left;
-        seat.key = Some(key);
+        seat.keys.extend(keys.iter().map(|key| key.value));
         let own = seat.session.and_then(|id| self.open.get(&id.0)).map(|tracked| &tracked.view);
-        let clash = match own.map(|view| (view.id, view.correlated_by.is_sure())) {
-            Some((id, true)) => self.bear_key(key, id, exchange.id, socket),
-            // A guess is not revised, and proves nothing against the key: what bears the key from now on joins it.
+        match own.map(|view| (view.id, view.correlated_by.is_sure())) {
+            Some((id, true)) => self.bear(keys, id, exchange.id, socket),
+            // A guess is not revised, and proves nothing against a key: what bears it from now on joins it.
             Some((id, false)) => {
-                self.by_key.insert(key, Key::new(id, exchange.id, socket));
-                self.remember_key(id, key);
+                keys.iter().for_each(|key| self.key_leads(*key, Key::new(id, exchange.id, socket)));
                 None
             }
             None => {
-                let said = self.by_key(key, exchange.id, bears, socket);
-                seat.session = Some(said.session);
-                self.join(said.session, memberships, exchange.request_first_byte);
-                self.list(said.session, CorrelatedBy::Key, exchange, seat.socket);
-                said.clash
+                let address = exchange.borne.client.unwrap_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED));
+                let id = self.led_to(keys, socket).unwrap_or_else(|| self.begin(CorrelatedBy::Key, None, address));
+                let clash = self.bear(keys, id, exchange.id, socket);
+                seat.session = Some(id);
+                self.join(id, memberships, exchange.request_first_byte);
+                self.list(id, CorrelatedBy::Key, exchange, seat.socket);
+                clash
             }
-        };
-        self.socket(seat, exchange, None);
-        clash
+        }
     }
 
     /// The exchange is over: it was answered, or its socket closed or was refused. Further calls do nothing.
@@ -254,11 +267,12 @@ impl Sessions {
         if let Some(mark) = self.mark(seat) {
             mark.leave(socket, at);
         }
-        if socket
-            && let Some(key) = seat.key.and_then(|key| self.by_key.get_mut(&key))
-            && Some(key.session) == seat.session
-        {
-            key.socket_ends();
+        for key in seat.keys.iter().filter(|_| socket) {
+            if let Some(key) = self.by_key.get_mut(key)
+                && Some(key.session) == seat.session
+            {
+                key.socket_ends();
+            }
         }
     }
 
@@ -268,8 +282,7 @@ impl Sessions {
         let Some(known) = tracked.view.sockets.iter_mut().rev().find(|socket| socket.exchange == exchange.id) else {
             return;
         };
-        known.key = exchange.borne.key;
-        known.key_name = exchange.borne.key_name;
+        known.keys.clone_from(&exchange.borne.keys);
         known.status = exchange.status();
         known.answer = exchange.response.as_ref().map(|head| head.range);
         known.closed = known.closed.or(closed);
@@ -310,61 +323,14 @@ impl Sessions {
             }
             return id;
         }
-        let id = self.begin(CorrelatedBy::Header, Bears { header: Some(header), key: None, token: None, address });
+        let id = self.begin(CorrelatedBy::Header, Some(header), address);
         self.by_header.insert(header, id);
         id
     }
 
-    /// The session to which a key leads; a new one where it is new.
-    fn by_key(&mut self, key: Digest, exchange: ExchangeId, bears: Bears, socket: bool) -> Said {
-        if let Some(known) = self.by_key.get_mut(&key) {
-            let said = known.leads(exchange, socket);
-            if said.ambiguous
-                && let Some(tracked) = self.open.get_mut(&said.session.0)
-            {
-                tracked.view.sure = false;
-            }
-            return said;
-        }
-        let session = self.begin(CorrelatedBy::Key, bears);
-        self.by_key.insert(key, Key::new(session, exchange, socket));
-        self.remember_key(session, key);
-        Said { session, clash: None, ambiguous: false }
-    }
-
-    /// An exchange of a session that is known by stronger means bears a key.
-    fn bear_key(&mut self, key: Digest, own: SessionId, exchange: ExchangeId, socket: bool) -> Option<Clash> {
-        match self.by_key.get_mut(&key) {
-            Some(known) => {
-                let before = known.session;
-                let said = known.borne_by(own, exchange, socket);
-                if known.session != before {
-                    self.remember_key(own, key);
-                }
-                said.clash
-            }
-            None => {
-                self.by_key.insert(key, Key::new(own, exchange, socket));
-                self.remember_key(own, key);
-                None
-            }
-        }
-    }
-
-    /// Whether a token is another session's than that of the key, which is on a socket and came with another token. Two
-    /// sessions of which one has no token of its own may share one.
-    fn token_of_another(&self, token: Digest, key: Digest, own: SessionId) -> Option<Clash> {
-        let is_clear = |token: &Digest, id: SessionId| {
-            self.by_token.get(token).is_some_and(|mark| mark.session == id && !mark.ambiguous)
-        };
-        let other = self.by_token.get(&token).map(|mark| mark.session).filter(|other| *other != own)?;
-        let has_own = self.open.get(&own.0)?.tokens.iter().any(|known| is_clear(known, own));
-        let on_socket = self.by_key.get(&key).is_some_and(Key::has_socket);
-        (has_own && on_socket && is_clear(&token, other)).then_some(Clash::TokenOf(other))
-    }
-
     fn remember_key(&mut self, id: SessionId, key: Digest) {
         let Some(tracked) = self.open.get_mut(&id.0) else { return };
+        tracked.keys.retain(|known| *known != key);
         tracked.keys.push(key);
         if tracked.keys.len() > KEYS {
             let oldest = tracked.keys.remove(0);
@@ -374,22 +340,32 @@ impl Sessions {
         }
     }
 
-    /// Lets a token lead to the session whose identity header came with it.
-    fn lead(&mut self, token: Digest, id: SessionId, address: IpAddr) {
-        match self.by_token.get_mut(&token) {
-            Some(mark) => mark.ambiguous |= mark.session != id,
-            None => {
-                self.by_token.insert(token, Mark::new(id, address));
-                self.remember_token(id, token);
-            }
+    /// Lets a token lead to the session whose identity header or key came with it.
+    fn lead(&mut self, token: Digest, id: SessionId, address: IpAddr, socket: bool, at: Timestamp) {
+        let Some(mark) = self.by_token.get_mut(&token) else {
+            self.by_token.insert(token, Mark::new(id, address));
+            self.remember_token(id, token);
+            return;
+        };
+        if mark.session == id {
+            return;
+        }
+        // Its user goes on to the next session, unless another user may be meant.
+        let is_over = |before: &Tracked| {
+            before.header.is_none() && before.view.sockets.iter().all(|socket| socket.closed.is_some())
+        };
+        if mark.is_clear(address, socket, at) && self.open.get(&mark.session.0).is_some_and(|it| is_over(it)) {
+            mark.session = id;
+            self.remember_token(id, token);
+        } else {
+            mark.ambiguous = true;
         }
     }
 
-    fn begin(&mut self, by: CorrelatedBy, bears: Bears) -> SessionId {
+    fn begin(&mut self, by: CorrelatedBy, header: Option<Digest>, address: IpAddr) -> SessionId {
         self.last += 1;
         let id = SessionId(self.last);
         let view = Session { id, correlated_by: by, sure: by.is_sure(), sockets: Vec::new(), exchanges: Vec::new() };
-        let Bears { header, address, .. } = bears;
         let tracked = Tracked {
             view,
             sockets: Vec::new(),
@@ -458,8 +434,7 @@ impl Sessions {
             view.sockets.push(SessionSocket {
                 exchange: exchange.id,
                 asked: exchange.request_first_byte,
-                key: exchange.borne.key,
-                key_name: exchange.borne.key_name,
+                keys: exchange.borne.keys.clone(),
                 status: None,
                 answer: None,
                 server_open: None,

@@ -11,6 +11,8 @@ use crate::{
 
 /// Longer values are no ids.
 const LONGEST: usize = 1024;
+/// Keys that one request or message bears; of further ones nothing is known.
+const KEYS: usize = 8;
 
 /// See the module.
 #[derive(Default)]
@@ -50,18 +52,19 @@ impl Places {
         }
     }
 
-    /// The key in a request's head.
-    pub(in crate::inspect) fn of_head<'a>(&'a self, exchange: &'a Exchange, socket: bool) -> Option<Found<'a>> {
-        let profile = self.profile.as_deref()?;
-        profile.session_keys.iter().find_map(|key| {
+    /// The keys in a request's head.
+    pub(in crate::inspect) fn of_head<'a>(&'a self, exchange: &'a Exchange, socket: bool) -> Vec<Found<'a>> {
+        let Some(profile) = self.profile.as_deref() else { return Vec::new() };
+        let value_of = |key: &'a SessionKey| {
             let value = if socket { of_socket(key, profile, exchange) } else { of_request(key, profile, exchange) };
             let value = value.filter(|value| !value.is_empty() && value.len() <= LONGEST)?;
             Some((key.name.as_str(), plain(value)))
-        })
+        };
+        profile.session_keys.iter().filter_map(value_of).take(KEYS).collect()
     }
 
-    /// The key in a request's JSON body.
-    pub(in crate::inspect) fn of_body(&self, body: &[u8]) -> Option<Found<'_>> {
+    /// The keys in a request's JSON body.
+    pub(in crate::inspect) fn of_body(&self, body: &[u8]) -> Vec<Found<'_>> {
         let pointers = |key: &'_ SessionKey| {
             let pointer = |place: &RequestPlace| match place {
                 RequestPlace::Body(pointer) => Some(pointer.clone()),
@@ -72,8 +75,8 @@ impl Places {
         self.of_json(body, pointers)
     }
 
-    /// The key in a JSON message.
-    pub(in crate::inspect) fn of_message(&self, from: Side, text: &[u8]) -> Option<Found<'_>> {
+    /// The keys in a JSON message.
+    pub(in crate::inspect) fn of_message(&self, from: Side, text: &[u8]) -> Vec<Found<'_>> {
         let pointers = |key: &'_ SessionKey| {
             let pointer = |place: &SocketPlace| match (place, from) {
                 (SocketPlace::ClientFrame(pointer), Side::Client) => Some(pointer.clone()),
@@ -85,28 +88,28 @@ impl Places {
         self.of_json(text, pointers)
     }
 
-    fn of_json(&self, text: &[u8], pointers: impl Fn(&SessionKey) -> Vec<Pointer>) -> Option<Found<'_>> {
-        let profile = self.profile.as_deref()?;
+    fn of_json(&self, text: &[u8], pointers: impl Fn(&SessionKey) -> Vec<Pointer>) -> Vec<Found<'_>> {
+        let Some(profile) = self.profile.as_deref() else { return Vec::new() };
         if !matches!(text.trim_ascii_start().first(), Some(b'{' | b'[')) {
-            return None;
+            return Vec::new();
         }
         let mut json: Option<Value> = None;
-        profile.session_keys.iter().find_map(|key| {
+        let value_of = |key: &'_ SessionKey| {
             pointers(key).iter().find_map(|pointer| {
                 if !may_hold(text, pointer) {
                     return None;
                 }
-                if json.is_none() {
-                    json = Some(serde_json::from_slice(text).unwrap_or_default());
+                let json = json.get_or_insert_with(|| serde_json::from_slice(text).unwrap_or_default());
+                match pointer.find(json)? {
+                    Value::String(text) if !text.is_empty() && text.len() <= LONGEST => Some(text.clone().into_bytes()),
+                    Value::Number(number) => Some(number.to_string().into_bytes()),
+                    _ => None,
                 }
-                let value = match pointer.find(json.as_ref()?)? {
-                    Value::String(text) if !text.is_empty() && text.len() <= LONGEST => text.clone().into_bytes(),
-                    Value::Number(number) => number.to_string().into_bytes(),
-                    _ => return None,
-                };
-                Some((key.name.as_str(), Cow::Owned(value)))
             })
-        })
+        };
+        let named = profile.session_keys.iter().map(|key| key.name.as_str());
+        let values = profile.session_keys.iter().map(value_of);
+        named.zip(values).filter_map(|(name, value)| Some((name, Cow::Owned(value?)))).take(KEYS).collect()
     }
 }
 
