@@ -72,6 +72,8 @@ pub const HYPOTHESES: &[&str] = &[
     "quota-as-400",
     "refused-upgrade",
     "error-frame",
+    "answer-cut-short",
+    "bytes-after-answer",
     "abnormal-close",
     "strict-101",
     "retry-duplicate",

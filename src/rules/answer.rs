@@ -1,4 +1,4 @@
-//! What an answer's body says.
+//! What an answer says of itself, and its body.
 
 use std::borrow::Cow;
 
@@ -6,13 +6,21 @@ use serde_json::Value;
 
 use crate::{
     decode::content::decode_content,
-    model::{exchange::Exchange, observation::Collected},
+    model::{exchange::Exchange, http::Head, observation::Collected},
 };
 
 use super::words;
 
 /// More of a body is not looked at.
 const CAP: usize = 64 * 1024;
+
+/// Whether an answer goes on until the client has enough (`EventSource`, cameras).
+pub(super) fn is_endless(head: &Head) -> bool {
+    let media = head.header("content-type").unwrap_or_default();
+    [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
+        .iter()
+        .any(|endless| media.get(..endless.len()).is_some_and(|start| start.eq_ignore_ascii_case(endless)))
+}
 
 /// The body without its content coding, as far as it is there.
 pub(super) fn text<'a>(exchange: &Exchange, body: Collected<'a>) -> Cow<'a, [u8]> {

@@ -12,13 +12,17 @@ use crate::model::{
     ExchangeId, SessionId, Timestamp,
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
-    http::{Framing, Head},
+    http::Framing,
     observation::{Heard, Observation, What},
     side::Side,
     trace::{ByteRange, Closer},
 };
 
-use super::{Group, Known, Needs, Options, Rule, RuleInfo, connections::ByConnection, words};
+use super::{
+    Group, Known, Needs, Options, Rule, RuleInfo, answer,
+    connections::{ByConnection, ended_by},
+    words,
+};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -51,6 +55,7 @@ struct Cut {
     label: String,
     request: ByteRange,
     last: Timestamp,
+    over: Timestamp,
     how: How,
 }
 
@@ -81,15 +86,18 @@ impl Rule for ClientAbort {
                         label: format!("{} {}", words::method(exchange), words::path(exchange)),
                         request: exchange.request.range,
                         last: exchange.request_last_byte.unwrap_or(exchange.request_first_byte),
+                        over: observation.at,
                         how,
                     });
                 }
             }
             What::ConnectionClosed(connection) => {
                 let Some(cuts) = self.cut.take(connection.id) else { return };
-                let Some((closed, Closer::Client, _)) = connection.closed else { return };
+                let Some((closed, ..)) = connection.closed else { return };
                 let ended = connection.ended.of(Side::Client).unwrap_or(closed);
-                cuts.iter().for_each(|cut| raise(flag(cut, ended, observation.at)));
+                for cut in cuts.iter().filter(|cut| ended_by(connection, cut.over) == Some(Closer::Client)) {
+                    raise(flag(cut, ended, observation.at));
+                }
             }
             What::End => drop(self.cut.drain()),
             _ => {}
@@ -111,19 +119,11 @@ fn cut(exchange: &Exchange) -> Option<How> {
         }
         (None, true) => Some(How::Unanswered),
         (Some(_), _) if exchange.status() == Some(101) => None,
-        (Some(head), true) if !exchange.response_body.complete && !is_endless(head) => {
+        (Some(head), true) if !exchange.response_body.complete && !answer::is_endless(head) => {
             Some(How::Answer(exchange.response_body.bytes))
         }
         (Some(_), _) => None,
     }
-}
-
-/// Whether an answer goes on until the client has enough (`EventSource`, cameras).
-fn is_endless(head: &Head) -> bool {
-    let media = head.header("content-type").unwrap_or_default();
-    [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
-        .iter()
-        .any(|endless| media.get(..endless.len()).is_some_and(|start| start.eq_ignore_ascii_case(endless)))
 }
 
 fn flag(cut: &Cut, ended: Timestamp, at: Timestamp) -> Flag {

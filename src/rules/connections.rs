@@ -1,9 +1,17 @@
-//! What a rule remembers of each connection, as long as it is open.
+//! What a rule remembers of each connection, as long as it is open, and who ended what was cut off on it.
 
-use crate::model::{ConnectionId, hash::QuickMap};
+use crate::model::{ConnectionId, Side, Timestamp, connection::Connection, hash::QuickMap, trace::Closer};
 
 /// Further connections are not remembered; what concerns them is not judged.
 const MOST: usize = 1 << 18;
+
+/// Who ended what was over, and not complete, at that instant. Over before the connection was closed is what the server
+/// ended: a client that goes on asks another one.
+pub(super) fn ended_by(connection: &Connection, over: Timestamp) -> Option<Closer> {
+    let (closed, by, _) = connection.closed?;
+    let client_ended = connection.ended.of(Side::Client).is_some_and(|ended| ended <= over);
+    Some(if over < closed && !client_ended { Closer::Server } else { by })
+}
 
 /// One `T` for each open connection.
 #[derive(Debug)]

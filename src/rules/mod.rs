@@ -6,7 +6,9 @@
 
 pub mod abnormal_close;
 mod accept_missing;
+mod answer_cut_short;
 mod authorization_malformed;
+mod bytes_after_answer;
 mod bytes_after_body;
 mod charset_loss;
 mod client_abort;
@@ -274,6 +276,8 @@ pub const RULES: &[&RuleInfo] = &[
     &quota_as_400::INFO,
     &refused_upgrade::INFO,
     &error_frame::INFO,
+    &answer_cut_short::INFO,
+    &bytes_after_answer::INFO,
     &abnormal_close::INFO,
     &strict_101::INFO,
     &retry_duplicate::INFO,

@@ -15,6 +15,8 @@
 //!   it is the next request with the surplus glued to it, and is decoded as one, since it is what the server sees; as
 //!   the surplus came earlier, it is dated by the end of that line.
 //!   If no line ends within 8 KiB, `NotHttp` follows. At the connection's very beginning, `NotHttp` comes at once.
+//!   Behind an answer it is the same: what cannot begin one is `BytesAfterBody` and passed over, until the next request
+//!   came and `HTTP/1.` stands in what follows.
 //! - **Opaque.** Where the server's bytes are not understood, nothing more of the connection is decoded. Where the
 //!   client's are not any more, the responses to the requests before still are; further ones are exchange 0, or, if
 //!   requests may have passed unseen (a gap, a broken chunk, too many waiting), make the connection opaque.
@@ -316,10 +318,10 @@ impl Http1 {
     fn head(&mut self, rest: &Chunk<'_>, out: &mut Sink<'_>) -> usize {
         let side = rest.from;
         let max = self.options.max_head_bytes;
-        let (exchanges, before_anew) = (self.exchanges, self.before);
+        let asked = self.exchanges > self.before;
         let lane = self.lanes.of_mut(side);
         let State::Head { mut look, mut scanned, mut dated } = lane.state else { return 0 };
-        let begun = lane.begun;
+        let behind_others = if side == Side::Client { asked } else { lane.begun };
 
         // A head that lies in this chunk is parsed where it is.
         let mut buffer = mem::take(&mut lane.buffer);
@@ -342,19 +344,27 @@ impl Http1 {
             match (probe, side) {
                 (Probe::Yes, _) => look = Look::Fine,
                 (Probe::Maybe, _) => {}
-                (Probe::No(at), Side::Client) if exchanges > before_anew => {
+                (Probe::No(at), _) if behind_others => {
                     self.anomaly(AnomalyKind::BytesAfterBody, upto(at + 1), rest.at(), false, out);
                     look = Look::Odd;
                 }
                 (Probe::No(at), _) => {
-                    let kind = if begun { AnomalyKind::BytesAfterBody } else { AnomalyKind::NotHttp };
-                    self.anomaly(kind, upto(at + 1), rest.at(), true, out);
+                    self.anomaly(AnomalyKind::NotHttp, upto(at + 1), rest.at(), true, out);
                     self.go_opaque(out);
                     return rest.bytes.len();
                 }
             }
         }
-        if look == Look::Odd {
+        if look == Look::Odd && side == Side::Server {
+            let surplus = odd_answer(seen, !self.waiting.is_empty());
+            if surplus > 0 {
+                self.lanes.of_mut(side).state = State::Head { look, scanned: 0, dated: None };
+                return surplus.saturating_sub(before);
+            }
+            if seen.len() >= VERSION.len() {
+                look = Look::Fine;
+            }
+        } else if look == Look::Odd {
             match odd_line(seen) {
                 Odd::Request => {
                     look = Look::Fine;
@@ -544,4 +554,17 @@ fn odd_line(seen: &[u8]) -> Odd {
         None if seen.len() > ODD_LINE_BYTES => Odd::Endless,
         None => Odd::Waits,
     }
+}
+
+/// How an answer begins that is looked for in a surplus.
+const VERSION: &[u8] = b"HTTP/1.";
+
+/// How much of what a server sent behind an answer is surplus: all of it where no further answer is awaited, else what
+/// stands before the next one's begin, of which a part may be here. (No part of `VERSION` begins like itself: what does
+/// not go on as it began is surplus as a whole.)
+fn odd_answer(seen: &[u8], awaited: bool) -> usize {
+    let begins = |at: &usize| seen.get(*at..).is_some_and(|rest| VERSION.starts_with(rest));
+    let tail = seen.len().saturating_sub(VERSION.len() - 1)..seen.len();
+    let answer = memchr::memmem::find(seen, VERSION).or_else(|| tail.into_iter().find(begins));
+    answer.filter(|_| awaited).unwrap_or(seen.len())
 }

@@ -44,6 +44,22 @@ pub(super) const ALL: &[Hypothesis] = &[
         refuted_by: "Refusals without one.",
     },
     Hypothesis {
+        id: "answer-cut-short",
+        kind: Kind::Symptom,
+        unit: None,
+        means: "The server ended the connection within its answer.",
+        advice: "Look for crashes, limits and timeouts of the server or of what stands before it at that instant.",
+        refuted_by: "Refusals with complete answers.",
+    },
+    Hypothesis {
+        id: "bytes-after-answer",
+        kind: Kind::Symptom,
+        unit: None,
+        means: "The server sent more than its answer had announced.",
+        advice: "Correct the answer's Content-Length, or leave out the body where none may be.",
+        refuted_by: "Refusals on connections without such an answer.",
+    },
+    Hypothesis {
         id: "abnormal-close",
         kind: Kind::Symptom,
         unit: None,
