@@ -18,10 +18,12 @@ use super::{
 };
 use crate::{
     app, clock,
+    model::columns,
     replay::{
         Changes,
-        driver::{Lateness, Sent},
+        driver::{Lateness, Outcome},
         experiment::{Count, Finding, Findings, Rate, judge, order},
+        script::Exchange,
     },
 };
 
@@ -85,6 +87,8 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let name = args.name.clone().unwrap_or_else(|| format!("experiment-{}", clock::wall_unix_ns() / 1_000_000_000));
     let mut lateness = Lateness::default();
     let mut stopped = false;
+    // Whether messages on sockets are among what is counted.
+    let mut has_messages = false;
     app::runtime()?.block_on(async {
         let mut signals = Signals::listen().context("cannot listen for signals")?;
         let mut nth = 0;
@@ -102,10 +106,12 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
                     stopped = true;
                     break 'rounds;
                 }
-                let count = count(&replayed.outcome.requests, of_metadata);
+                let count = count(&replayed.outcome, of_metadata);
+                has_messages |= replayed.outcome.judged() > 0;
                 if !globals.quiet {
-                    let sent = units::count(count.sent, if of_metadata { "metadata request" } else { "request" });
-                    say(&format!("round {}: {}: {} of {sent} refused", round + 1, arm.changes, count.refused));
+                    let (one, many) = nouns(of_metadata, has_messages);
+                    let (sent, what) = (count.sent, if count.sent == 1 { one } else { many });
+                    say(&format!("round {}: {}: {} of {sent} {what} refused", round + 1, arm.changes, count.refused));
                 }
                 arm.take(replayed, count, &mut lateness);
             }
@@ -121,10 +127,10 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let control = arms.iter().position(|arm| arm.changes.is_none()).unwrap_or_default();
     let counts: Vec<Vec<Count>> = arms.iter().map(|arm| arm.rounds.clone()).collect();
     let findings = judge(&counts, control);
-    let answer = answer(&arms, &findings, of_metadata);
+    let answer = answer(&arms, &findings, nouns(of_metadata, has_messages).1);
     let mut out = Output::stdout();
     if args.replaying.json {
-        out.json_line(&as_json(&stage, &arms, &findings, &order, &lateness, &answer, of_metadata))?;
+        out.json_line(&as_json(&stage, &arms, &findings, &order, &lateness, &answer, (of_metadata, has_messages)))?;
     } else {
         text(&arms, &findings, &lateness, &answer, &mut out)?;
     }
@@ -143,12 +149,30 @@ impl Arm {
 /// Whether metadata alone is counted: where arms differ in when it is sent, everything else only dilutes.
 fn of_metadata(stage: &Stage, arms: &[Arm]) -> bool {
     let held = arms.iter().any(|arm| arm.changes.hold.is_some() || arm.changes.wait_for_ready);
-    held && stage.script.connections.iter().flat_map(|connection| &connection.exchanges).any(|one| one.metadata)
+    let is_metadata = |one: &Exchange| one.metadata || one.frames.iter().any(|frame| frame.metadata);
+    held && stage.script.connections.iter().flat_map(|connection| &connection.exchanges).any(is_metadata)
 }
 
-fn count(requests: &[Sent], of_metadata: bool) -> Count {
-    let counted = || requests.iter().filter(|request| request.at.is_some() && (request.metadata || !of_metadata));
-    Count { sent: counted().count() as u64, refused: counted().filter(|request| request.refused).count() as u64 }
+/// Requests that were sent, and messages that the server took or refused.
+fn count(outcome: &Outcome, of_metadata: bool) -> Count {
+    let requests = || outcome.requests.iter().filter(|it| it.at.is_some() && (it.metadata || !of_metadata));
+    let messages = || outcome.messages.iter().filter(|it| it.metadata || !of_metadata).map(|it| it.outcome);
+    let judged = messages().filter(|outcome| *outcome != columns::Outcome::Uncounted).count();
+    let refused = messages().filter(|outcome| *outcome == columns::Outcome::Refused).count();
+    Count {
+        sent: (requests().count() + judged) as u64,
+        refused: (requests().filter(|request| request.refused).count() + refused) as u64,
+    }
+}
+
+/// What is counted: one, and several.
+fn nouns(of_metadata: bool, has_messages: bool) -> (&'static str, &'static str) {
+    match (of_metadata, has_messages) {
+        (true, false) => ("metadata request", "metadata requests"),
+        (true, true) => ("piece of metadata", "pieces of metadata"),
+        (false, false) => ("request", "requests"),
+        (false, true) => ("request or message", "requests and messages"),
+    }
 }
 
 fn percent(share: f64) -> String {
@@ -165,9 +189,8 @@ fn share(rate: &Rate) -> String {
 }
 
 /// Two sentences for each contrast.
-fn answer(arms: &[Arm], findings: &Findings, of_metadata: bool) -> String {
+fn answer(arms: &[Arm], findings: &Findings, what: &str) -> String {
     let name = |at: usize| arms.get(at).map(|arm| arm.changes.to_string()).unwrap_or_default();
-    let what = if of_metadata { "metadata requests" } else { "requests" };
     let control = name(findings.control);
     let base = findings.rates.get(findings.control);
     let mut sentences = Vec::new();
@@ -231,7 +254,7 @@ fn as_json(
     order: &[Vec<usize>],
     lateness: &Lateness,
     answer: &str,
-    of_metadata: bool,
+    (of_metadata, has_messages): (bool, bool),
 ) -> serde_json::Value {
     let name = |at: usize| arms.get(at).map(|arm| arm.changes.to_string());
     let arm = |(arm, rate): (&Arm, &Rate)| {
@@ -259,6 +282,7 @@ fn as_json(
         "replay_of": stage.script.capture,
         "answer": answer,
         "of": if of_metadata { "metadata" } else { "requests" },
+        "messages": has_messages,
         "arms": arms.iter().zip(&findings.rates).map(arm).collect::<Vec<_>>(),
         "comparisons": findings.contrasts.iter().map(contrast).collect::<Vec<_>>(),
         "design_effect": findings.design_effect,

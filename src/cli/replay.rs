@@ -248,7 +248,8 @@ fn schedule_json(plan: &Plan, out: &mut Output) -> io::Result<()> {
         };
         let (method, path, metadata) = match &step.act {
             Act::Request(request) => (Some(&request.method), Some(&request.path), request.metadata),
-            _ => (None, None, false),
+            Act::Frame { metadata, .. } => (None, None, *metadata),
+            Act::Bytes { .. } => (None, None, false),
         };
         out.json_line(&json!({
             "at_ns": at,
@@ -283,6 +284,8 @@ fn as_json(
         "requests": outcome.requests.len(),
         "sent": outcome.requests.iter().filter(|request| request.at.is_some()).count(),
         "refused": outcome.refused(),
+        "messages": outcome.judged(),
+        "messages_refused": outcome.refused_messages(),
         "refused_before": refused_before(stage, changes),
         "frames": outcome.frames,
         "lateness": outcome.lateness.quantiles(),
@@ -335,6 +338,16 @@ fn summary(
         report::count(all),
         report::percent(before, all),
     )?;
+    if outcome.judged() > 0 {
+        let (refused, judged) = (outcome.refused_messages() as u64, outcome.judged() as u64);
+        writeln!(
+            out,
+            "messages refused: {} of {} that the server said something to ({})",
+            report::count(refused),
+            report::count(judged),
+            report::percent(refused, judged)
+        )?;
+    }
     let late = outcome.lateness.quantiles();
     writeln!(
         out,

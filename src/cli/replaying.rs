@@ -106,6 +106,7 @@ impl ReplayingArgs {
             sessions: &sessions,
             filter: filter.as_ref(),
             metadata: &inspection.rules.metadata,
+            profile: inspection.inspector.profile.as_deref(),
             refused: &inspection.refused,
         };
         let script = load(&capture, &wanted)?;
@@ -296,7 +297,7 @@ impl Stage {
         let profile = self.inspection.inspector.profile.as_ref();
         let options = driver::Options {
             refused: self.inspection.refused.clone(),
-            gate: profile.map(|profile| profile.gate.clone()).unwrap_or_default(),
+            profile: profile.cloned(),
             seed: self.seed.wrapping_add(nth),
             ..driver::Options::default()
         };
@@ -327,8 +328,13 @@ impl Stage {
 pub(super) fn script_of(dir: CaptureDir, settings: &Settings) -> anyhow::Result<Script> {
     let inspection = app::inspection_of(&dir, settings)?;
     let capture = Capture::open_dir(dir, inspection.clone())?;
-    let wanted =
-        Wanted { sessions: &[], filter: None, metadata: &inspection.rules.metadata, refused: &inspection.refused };
+    let wanted = Wanted {
+        sessions: &[],
+        filter: None,
+        metadata: &inspection.rules.metadata,
+        profile: inspection.inspector.profile.as_deref(),
+        refused: &inspection.refused,
+    };
     Ok(load(&capture, &wanted)?)
 }
 

@@ -281,6 +281,17 @@ impl Profile {
         route.and_then(|route| route.window.as_ref()).or(self.window.as_ref())
     }
 
+    /// Whether the server refuses something by closing a socket with that code: one that is explained, and is no normal
+    /// end or going away.
+    pub fn refuses_by(&self, code: u16) -> bool {
+        !matches!(code, 1000 | 1001) && self.close_code(code).is_some()
+    }
+
+    /// Whether a message of the server's says that something failed.
+    pub fn is_error(&self, text: &str) -> bool {
+        self.error_frames.iter().any(|error| error.when.matches(text))
+    }
+
     /// What a close code means.
     pub fn close_code(&self, code: u16) -> Option<&CloseCode> {
         self.close_codes.iter().find(|known| known.code == code)

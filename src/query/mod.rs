@@ -4,7 +4,7 @@
 //! - [`source`]: what all readers need of it; [`mod@list`], [`mod@show`]: rows with their joins; [`raw`]: exact bytes.
 //! - [`contents`]: all exchanges with their bytes, all messages of sockets: for exports.
 //! - [`details`]: everything about one id, for people.
-//! - [`columns`]: captures as what a diagnosis reads.
+//! - [`columns`]: captures as what a diagnosis reads; [`dialogue`]: which messages a server refuses.
 //! - [`wire`] and [`client`]: the same over a running capture's socket.
 //! - [`filter`]: the language of `--filter`.
 //!
@@ -16,6 +16,7 @@ pub mod client;
 pub mod columns;
 pub mod contents;
 pub mod details;
+pub mod dialogue;
 pub mod filter;
 pub mod list;
 pub mod raw;
@@ -37,6 +38,7 @@ pub use capture::{Capture, Standing};
 pub use details::{
     ConnectionDetails, Details, Excerpt, ExchangeDetails, FrameDetails, Message, SessionDetails, gather,
 };
+pub use dialogue::{Dialogue, Says};
 pub use error::Error;
 pub use filter::Filter;
 pub use known::collect;

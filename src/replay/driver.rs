@@ -16,8 +16,8 @@ use tokio::{sync::Semaphore, task::JoinSet};
 
 use crate::{
     clock::Clock,
-    model::{ExchangeId, SessionId, Timestamp},
-    profile::{Gate, Refused},
+    model::{ExchangeId, SessionId, Timestamp, columns, websocket::opcode},
+    profile::{Profile, Refused},
     shutdown::Shutdown,
 };
 
@@ -44,8 +44,8 @@ pub struct Proxy {
 pub struct Options {
     /// What counts as refused, for retries and the outcome.
     pub refused: Refused,
-    /// The profile's gate.
-    pub gate: Gate,
+    /// What is known of the API: its gate, and how it refuses messages.
+    pub profile: Option<Arc<Profile>>,
     /// Makes fresh ids and keys.
     pub seed: u64,
     /// How long an answer or an OPEN is waited for.
@@ -58,7 +58,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             refused: Refused::default(),
-            gate: Gate::Open,
+            profile: None,
             seed: 0,
             patience: Duration::from_secs(30),
             message_patience: Duration::from_secs(5),
@@ -71,6 +71,8 @@ impl Default for Options {
 pub struct Outcome {
     /// Every request of the plan, in the order of sending; those that were not sent last.
     pub requests: Vec<Sent>,
+    /// Every message of the plan that is to be judged: where the profile knows how the API refuses them.
+    pub messages: Vec<Message>,
     /// Every connection that was made, for whoever wants to find it in the new capture.
     pub trails: Vec<Trail>,
     /// How late things were sent, by our own fault.
@@ -106,6 +108,19 @@ pub struct Sent {
     pub times: u32,
     /// Its status in the capture.
     pub was: Option<u16>,
+}
+
+/// One message on a socket, by one copy.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Message {
+    /// Its socket's exchange, as in the capture.
+    pub socket: ExchangeId,
+    /// Which copy, from 0.
+    pub copy: u32,
+    /// Whether it is metadata.
+    pub metadata: bool,
+    /// What the server said to it; uncounted where it said nothing, or the message was not sent.
+    pub outcome: columns::Outcome,
 }
 
 /// What all connections share.
@@ -152,6 +167,7 @@ pub async fn run(plan: Arc<Plan>, proxy: Proxy, options: Options, mut stop: Shut
     tasks.shutdown().await;
     outcome.trails.sort_by_key(|trail| trail.made_ns);
     outcome.requests = requests(&shared);
+    outcome.messages = messages(&shared);
     outcome
 }
 
@@ -164,6 +180,16 @@ impl Outcome {
         for trouble in log.troubles {
             *self.troubles.entry(trouble).or_default() += 1;
         }
+    }
+
+    /// Messages to which the server said something, or that it refused with their socket.
+    pub fn judged(&self) -> usize {
+        self.messages.iter().filter(|message| message.outcome != columns::Outcome::Uncounted).count()
+    }
+
+    /// Those of them that it refused.
+    pub fn refused_messages(&self) -> usize {
+        self.messages.iter().filter(|message| message.outcome == columns::Outcome::Refused).count()
     }
 
     /// Requests that were sent and refused, or had no answer.
@@ -194,5 +220,41 @@ fn requests(shared: &Shared) -> Vec<Sent> {
         }
     }
     all.sort_by_key(|sent| (sent.at.is_none(), sent.at, sent.copy, sent.exchange));
+    all
+}
+
+/// What became of every message of the plan, where the profile knows how the API refuses them. One that could not be sent
+/// since its socket was refused is refused.
+fn messages(shared: &Shared) -> Vec<Message> {
+    let knows = shared.options.profile.as_ref().is_some_and(|profile| !profile.error_frames.is_empty());
+    let mut all = Vec::new();
+    for run in shared.plan.runs.iter().filter(|_| knows) {
+        let Some(planned) = shared.plan.connections.get(run.connection) else { continue };
+        let copy = run.copy;
+        for step in &planned.steps {
+            match &step.act {
+                Act::Request(request) if request.upgrade => {
+                    let said = shared.board.look(copy, request.exchange, |progress| progress.said.clone());
+                    let heard = said.into_iter().map(|(metadata, outcome)| Message {
+                        socket: request.exchange,
+                        copy,
+                        metadata,
+                        outcome,
+                    });
+                    all.extend(heard);
+                }
+                Act::Frame { socket, metadata, opcode: opcode::TEXT | opcode::BINARY, .. } => {
+                    let refused = |status| shared.options.refused.contains(status);
+                    let is_refused =
+                        |progress: &board::Progress| progress.open.is_none() && progress.status.is_some_and(refused);
+                    if shared.board.look(copy, *socket, is_refused) {
+                        let (socket, metadata) = (*socket, *metadata);
+                        all.push(Message { socket, copy, metadata, outcome: columns::Outcome::Refused });
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
     all
 }

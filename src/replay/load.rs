@@ -18,7 +18,7 @@ use crate::{
         trace::{Fact, TraceEvent},
         websocket::opcode,
     },
-    profile::{Metadata, Refused},
+    profile::{Gate, Metadata, Profile, Refused},
     query::{Capture, Error as QueryError, Filter, Kind, Query},
     store::{SegmentReader, recovery::OnDamage},
 };
@@ -39,8 +39,10 @@ pub struct Wanted<'w> {
     pub sessions: &'w [SessionId],
     /// Only sessions with an exchange for which this holds.
     pub filter: Option<&'w Filter>,
-    /// What metadata is.
+    /// What metadata is, of requests.
     pub metadata: &'w Metadata,
+    /// Which messages are metadata, and what the gate is.
+    pub profile: Option<&'w Profile>,
     /// What counts as refused.
     pub refused: &'w Refused,
 }
@@ -51,7 +53,7 @@ pub struct Wanted<'w> {
 /// Where there is none, one cannot be replayed in full, or the capture cannot be read.
 pub fn load(capture: &Capture, wanted: &Wanted<'_>) -> Result<Script, Error> {
     let rows = Rows::read(capture, wanted)?;
-    let mut tapes = listen(capture, &rows)?;
+    let mut tapes = listen(capture, &rows, wanted.profile)?;
     let mut script = Script { capture: capture.dir().name(), ..Script::default() };
     let mut index = BTreeMap::new();
     for session in &rows.sessions {
@@ -179,7 +181,8 @@ fn each(capture: &Capture, kind: Kind, filter: Option<&Filter>, mut take: impl F
 }
 
 /// What was heard on one connection.
-struct Tape {
+struct Tape<'w> {
+    profile: Option<&'w Profile>,
     began: bool,
     connect: Option<Bytes>,
     tls: Option<Tls>,
@@ -193,15 +196,20 @@ struct Tape {
     frames: Vec<super::conversation::Frame>,
     /// What is known of the client's compressed frames, by their place in `frames`.
     coded: BTreeMap<usize, (Coding, Bytes)>,
+    /// Those of the client's frames that begin metadata, by their place in `frames`.
+    metadata: BTreeSet<usize>,
     /// The server's messages: when each was complete, and its values.
     messages: Vec<(Timestamp, Vec<values::Issued>)>,
+    /// When the gate opened, where it is one that passes here.
+    ready: Option<Timestamp>,
     end: Option<End>,
     lost: Option<String>,
 }
 
-impl Tape {
-    fn new() -> Self {
+impl<'w> Tape<'w> {
+    fn new(profile: Option<&'w Profile>) -> Self {
         Self {
+            profile,
             began: false,
             connect: None,
             tls: None,
@@ -213,7 +221,9 @@ impl Tape {
             open: None,
             frames: Vec::new(),
             coded: BTreeMap::new(),
+            metadata: BTreeSet::new(),
             messages: Vec::new(),
+            ready: None,
             end: None,
             lost: None,
         }
@@ -265,9 +275,18 @@ impl Tape {
             }
             Heard::Answered { head: None, .. } => {}
             Heard::Open { n, deflate } => self.open = Some((n, deflate)),
-            Heard::Frame(frame) => self.frames.push(frame),
+            Heard::Frame(frame) => {
+                if frame.range.from == Side::Server && matches!(self.gate(), Some(Gate::FirstServerFrame)) {
+                    self.ready.get_or_insert(frame.began);
+                }
+                self.frames.push(frame);
+            }
             Heard::Said { payload } => self.said(payload),
             Heard::Message { text, at } => {
+                let opens = |text: &String| matches!(self.gate(), Some(Gate::Frame(gate)) if gate.matches(text));
+                if text.as_ref().is_some_and(opens) {
+                    self.ready.get_or_insert(at);
+                }
                 let nth = self.messages.len();
                 let issued = text.map(|text| values::in_message(nth, &text)).unwrap_or_default();
                 self.messages.push((at, issued));
@@ -276,8 +295,13 @@ impl Tape {
     }
 }
 
-impl Tape {
-    /// A message of the client's has ended with the last of its frames: what it says, where that is compressed.
+impl Tape<'_> {
+    fn gate(&self) -> Option<&Gate> {
+        self.profile.map(|profile| &profile.gate)
+    }
+
+    /// A message of the client's has ended with the last of its frames: whether it is metadata, and what it says, where that is
+    /// compressed.
     fn said(&mut self, payload: Option<Vec<u8>>) {
         let mut members = Vec::new();
         for (nth, frame) in self.frames.iter().enumerate().rev() {
@@ -290,6 +314,16 @@ impl Tape {
             }
         }
         members.reverse();
+        if let (Some((first, _)), Some(matcher)) =
+            (members.first(), self.profile.and_then(|it| it.metadata_frame.as_ref()))
+            && self.frames.get(*first).is_some_and(|frame| frame.opcode == opcode::TEXT)
+            && payload
+                .as_deref()
+                .and_then(|text| std::str::from_utf8(text).ok())
+                .is_some_and(|text| matcher.matches(text))
+        {
+            self.metadata.insert(*first);
+        }
         let (Some((first, _)), Some((_, Some(agreed)))) = (members.first().copied(), self.open) else { return };
         if self.frames.get(first).is_none_or(|frame| !frame.rsv1) {
             return;
@@ -310,9 +344,13 @@ impl Tape {
 }
 
 /// Listens to the connections that are wanted, in one pass over the segments.
-fn listen(capture: &Capture, rows: &Rows) -> Result<BTreeMap<ConnectionId, Tape>, Error> {
+fn listen<'w>(
+    capture: &Capture,
+    rows: &Rows,
+    profile: Option<&'w Profile>,
+) -> Result<BTreeMap<ConnectionId, Tape<'w>>, Error> {
     let oldest = capture.dir().segments()?.into_iter().min().unwrap_or(1);
-    let mut tapes: BTreeMap<ConnectionId, Tape> = BTreeMap::new();
+    let mut tapes: BTreeMap<ConnectionId, Tape<'w>> = BTreeMap::new();
     let mut first = Position { segment: u64::MAX, offset: 0 };
     let mut last = Position::default();
     for (id, row) in &rows.connections {
@@ -327,7 +365,7 @@ fn listen(capture: &Capture, rows: &Rows) -> Result<BTreeMap<ConnectionId, Tape>
         // What an open connection goes on with stands behind its row's last record.
         last =
             if row.closed_ns.is_some() { last.max(row.extent.last) } else { Position { segment: u64::MAX, offset: 0 } };
-        tapes.insert(*id, Tape::new());
+        tapes.insert(*id, Tape::new(profile));
     }
     let mut reader = SegmentReader::open_with(capture.dir(), first, OnDamage::Skip)?;
     let mut held = 0;
@@ -372,7 +410,7 @@ impl Rows {
 fn connection(
     row: &ConnectionRow,
     exchanges: &[&ExchangeRow],
-    mut tape: Tape,
+    mut tape: Tape<'_>,
     sessions: &BTreeMap<SessionId, usize>,
 ) -> Result<Connection, Error> {
     let client = Bytes::from(std::mem::take(&mut tape.client));
@@ -420,6 +458,7 @@ fn connection(
                 // A prompt reply arrives before our write of the OPEN has returned; none before it began.
                 socket.open_write_begun_ns.or(socket.client_open_written_ns).or(socket.server_open_ns)
             }),
+            ready: tape.ready.filter(|_| upgraded.is_some()),
             metadata: false,
             issued: if exchange.proxy_made {
                 Vec::new()
@@ -465,7 +504,7 @@ fn pieces_of(all: &[(u64, Timestamp)], start: u64, end: u64) -> Vec<(usize, Time
 }
 
 /// What the client sent on a socket from an offset on: frames, and bytes that are none.
-fn frames(client: &Bytes, tape: &Tape, from: u64) -> Vec<Frame> {
+fn frames(client: &Bytes, tape: &Tape<'_>, from: u64) -> Vec<Frame> {
     let Tape { frames: heard, pieces, messages, .. } = tape;
     let arrived = |offset: u64| {
         let at = pieces.partition_point(|(begin, _)| *begin <= offset).checked_sub(1);
@@ -479,6 +518,7 @@ fn frames(client: &Bytes, tape: &Tape, from: u64) -> Vec<Frame> {
         at: arrived(start),
         after_messages: messages.partition_point(|(at, _)| *at <= arrived(start)),
         answers: false,
+        metadata: false,
     };
     let mut found = Vec::new();
     let mut next = from;
@@ -517,6 +557,7 @@ fn frames(client: &Bytes, tape: &Tape, from: u64) -> Vec<Frame> {
             at: frame.began,
             after_messages: messages.partition_point(|(at, _)| *at <= frame.began),
             answers,
+            metadata: tape.metadata.contains(&nth),
         });
     }
     if next < client.len() as u64 {

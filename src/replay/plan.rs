@@ -25,7 +25,7 @@ use crate::{
 
 use super::{
     changes::{Changes, duration_text},
-    script::{Coding, Connection, Exchange, Script, Tls},
+    script::{Coding, Connection, Exchange, Frame, Script, Tls},
     values::{Origins, Source},
 };
 
@@ -201,6 +201,8 @@ pub enum Act {
         payload: Template,
         /// Its opcode.
         opcode: u8,
+        /// Whether it begins a message that is metadata.
+        metadata: bool,
     },
     /// Bytes that are no frame.
     Bytes {
@@ -557,8 +559,13 @@ impl Maker<'_> {
 
     fn frames(&self, exchange: &Exchange, steps: &mut Vec<Step>) {
         let own = self.script.sessions.get(exchange.session).map(|session| session.id).unwrap_or_default();
-        for frame in exchange.frames.iter().filter(|frame| !frame.answers) {
+        let changes = self.inputs.changes;
+        for frame in in_order(exchange, changes.wait_for_ready) {
             let mut waits = Vec::new();
+            if frame.metadata {
+                waits.extend(changes.hold.map(|by| Wait::Open(exchange.id, by)));
+                waits.extend(changes.wait_for_ready.then_some(Wait::Ready(exchange.id)));
+            }
             if exchange.open.is_some_and(|open| frame.at >= open) {
                 waits.push(Wait::Open(exchange.id, Duration::ZERO));
             }
@@ -575,8 +582,9 @@ impl Maker<'_> {
                         payload.fill_with(uses, self.fresh.get(&exchange.session), self.inputs, false);
                         waits.extend(payload.sources().cloned().map(Wait::Value));
                     }
+                    let metadata = frame.metadata;
                     let (frame, coding) = (frame.bytes.clone(), frame.coding.clone());
-                    Act::Frame { socket: exchange.id, frame, coding, payload, opcode: kind }
+                    Act::Frame { socket: exchange.id, frame, coding, payload, opcode: kind, metadata }
                 }
                 None => Act::Bytes { socket: exchange.id, bytes: frame.bytes.clone() },
             };
@@ -585,6 +593,30 @@ impl Maker<'_> {
             steps.push(Step { at: self.at(frame.at), waits, delay: Duration::ZERO, act });
         }
     }
+}
+
+/// What the client sent on a socket, in the order of sending. Metadata that is to wait for the gate comes behind what else
+/// was sent before that opened: the gate may wait for it. Compressed messages stay where they are, since they refer to
+/// those before.
+fn in_order(exchange: &Exchange, wait_for_ready: bool) -> Vec<&Frame> {
+    let frames: Vec<&Frame> = exchange.frames.iter().filter(|frame| !frame.answers).collect();
+    let before_gate =
+        |frame: &&&Frame| exchange.ready.is_none_or(|ready| frame.at < ready) && frame.opcode != Some(opcode::CLOSE);
+    let (before, after) = frames.split_at(frames.iter().take_while(before_gate).count());
+    if !wait_for_ready || before.iter().any(|frame| frame.coding != Coding::Plain) {
+        return frames;
+    }
+    let (mut others, mut metadata) = (Vec::new(), Vec::new());
+    let mut within = false;
+    for frame in before {
+        // The frames of one message stay together.
+        if matches!(frame.opcode, Some(opcode::TEXT | opcode::BINARY)) {
+            within = frame.metadata;
+        }
+        let is_data = frame.opcode.is_some_and(|kind| kind < opcode::CLOSE);
+        if within && is_data { metadata.push(*frame) } else { others.push(*frame) }
+    }
+    [others, metadata, after.to_vec()].concat()
 }
 
 /// The host of `host:port`, without brackets.
@@ -617,4 +649,65 @@ fn reverse_mode(mode: &str, target: Option<&Target>) -> String {
     let Some(target) = target else { return own.to_owned() };
     let tls = target.tls.unwrap_or_else(|| own.starts_with("reverse:https:"));
     format!("reverse:{}://{}", if tls { "https" } else { "http" }, target.authority)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::indexing_slicing, reason = "tests")]
+
+    use super::*;
+
+    #[test]
+    fn what_the_gate_waits_for_overtakes_metadata_that_waits_for_the_gate() {
+        let frame = |at: u64, kind, metadata| Frame {
+            bytes: bytes::Bytes::new(),
+            opcode: Some(kind),
+            coding: Coding::Plain,
+            payload: bytes::Bytes::new(),
+            at: Timestamp(at),
+            after_messages: 0,
+            answers: false,
+            metadata,
+        };
+        let (text, more, close) = (opcode::TEXT, opcode::CONTINUATION, opcode::CLOSE);
+        let mut exchange = Exchange {
+            id: ExchangeId(1),
+            session: 0,
+            bytes: bytes::Bytes::new(),
+            head: 0,
+            body: 0,
+            pieces: Vec::new(),
+            method: "GET".to_owned(),
+            path: "/".to_owned(),
+            authority: String::new(),
+            began: Timestamp(0),
+            answered: None,
+            status: Some(101),
+            refused: false,
+            upgrade: true,
+            open: Some(Timestamp(0)),
+            ready: Some(Timestamp(5)),
+            metadata: false,
+            issued: Vec::new(),
+            // A subscription in two frames, what opens the gate, a second one behind it.
+            frames: vec![
+                frame(1, text, true),
+                frame(2, more, false),
+                frame(3, text, false),
+                frame(6, text, true),
+                frame(7, text, false),
+            ],
+            messages: Vec::new(),
+        };
+        let order = |exchange: &Exchange, wait| in_order(exchange, wait).iter().map(|it| it.at.0).collect::<Vec<_>>();
+        assert_eq!(order(&exchange, false), [1, 2, 3, 6, 7]);
+        assert_eq!(order(&exchange, true), [3, 1, 2, 6, 7]);
+        // It never opened: a Close stays the last.
+        exchange.ready = None;
+        exchange.frames.push(frame(8, close, false));
+        assert_eq!(order(&exchange, true), [3, 7, 1, 2, 6, 8]);
+        // What is compressed refers to what came before.
+        exchange.frames[2].coding = Coding::Continued;
+        assert_eq!(order(&exchange, true), [1, 2, 3, 6, 7, 8]);
+    }
 }

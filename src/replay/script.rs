@@ -112,6 +112,8 @@ pub struct Exchange {
     pub upgrade: bool,
     /// From when on its client may have seen that its socket is open.
     pub open: Option<Timestamp>,
+    /// When its socket's gate opened, as the profile has it.
+    pub ready: Option<Timestamp>,
     /// Whether it is metadata.
     pub metadata: bool,
     /// Values in its answer.
@@ -140,6 +142,8 @@ pub struct Frame {
     pub after_messages: usize,
     /// Whether it answers a ping or a Close of the server's: such are answered when they come.
     pub answers: bool,
+    /// Whether it begins a message that is metadata.
+    pub metadata: bool,
 }
 
 /// How a frame bears its payload.

@@ -2,75 +2,18 @@
 //! on such a capture names what was planted.
 
 use std::{
-    io::{BufRead as _, BufReader, Read as _, Write as _},
-    net::TcpStream,
-    process::{Child, Command, Stdio},
-    time::Duration,
+    io::{Read as _, Write as _},
+    process::Command,
 };
 
 use serde_json::Value;
 
 use crate::support::{
     client::read_response,
-    product::{Product, describe, signal},
+    lab::{Lab, lab},
+    product::{Product, describe},
     repository, tool,
 };
-
-/// `lab serve`, killed when dropped.
-struct Lab {
-    process: Child,
-    lines: std::io::Lines<BufReader<std::process::ChildStdout>>,
-    port: u16,
-    ca: String,
-}
-
-impl Lab {
-    fn serve(product: &Product, arguments: &[&str]) -> Self {
-        let mut process = lab(product, "serve")
-            .args(["--json", "-p", "0"])
-            .args(arguments)
-            .stdout(Stdio::piped())
-            .stderr(Stdio::inherit())
-            .spawn()
-            .unwrap();
-        let mut lines = BufReader::new(process.stdout.take().unwrap()).lines();
-        let first: Value = serde_json::from_str(&lines.next().expect("a line of lab serve").unwrap()).unwrap();
-        assert_eq!(first["event"], "listening", "{first}");
-        let port = first["address"].as_str().unwrap().rsplit(':').next().unwrap().parse().unwrap();
-        Self { process, lines, port, ca: first["ca"].as_str().unwrap().to_owned() }
-    }
-
-    /// A connection without TLS, with a limit on how long a test may hang.
-    fn dial(&self) -> TcpStream {
-        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
-        stream.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
-        stream
-    }
-
-    /// Ends it; what it told.
-    fn stop(mut self) -> Value {
-        signal(self.process.id(), nix::sys::signal::Signal::SIGTERM);
-        let last = self.lines.by_ref().map(|line| line.unwrap()).last().expect("a last line");
-        assert!(self.process.wait().unwrap().success());
-        let last: Value = serde_json::from_str(&last).unwrap();
-        assert_eq!(last["event"], "stopped");
-        last["told"].clone()
-    }
-}
-
-impl Drop for Lab {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
-}
-
-/// `firstframe lab SUBCOMMAND` with the folders of this test.
-fn lab(product: &Product, subcommand: &str) -> Command {
-    let mut command = product.command("lab");
-    command.arg("--ca-dir").arg(product.folder.path().join("ca")).arg(subcommand);
-    command
-}
 
 fn json(command: &mut Command) -> Vec<Value> {
     let output = command.output().unwrap();

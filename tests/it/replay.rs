@@ -16,6 +16,7 @@ use crate::support::{
 };
 
 mod compressed;
+mod messages;
 mod proposed;
 
 /// An API with a runtime of its own, and the product that trusts it.

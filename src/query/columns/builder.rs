@@ -83,8 +83,6 @@ pub(super) struct Hit {
 const OVERTAKEN: &str = "frame-overtaken";
 /// What names the server's frames that refuse a message.
 const ERROR_FRAME: &str = "error-frame";
-/// Close codes that a profile may explain, and that refuse nothing: a normal end, and going away.
-const NO_ERROR: [u16; 2] = [1000, 1001];
 
 /// The captures' bits in ids, so that those of several captures can be told apart.
 const CAPTURE_BITS: u32 = 40;
@@ -257,8 +255,8 @@ impl<'p> Builder<'p> {
         if let (Some((server_open, begun)), Some(connection)) = (seen.opened, connection) {
             let (server_open_ns, open_write_begun_ns) = (self.at(server_open), self.at(begun));
             self.messages.sockets.insert(seen.id, self.openings.len());
-            let known = |code| self.profile.is_some_and(|profile| profile.close_code(code).is_some());
-            if seen.close_code.is_some_and(|code| !NO_ERROR.contains(&code) && known(code)) {
+            let refuses = |code| self.profile.is_some_and(|profile| profile.refuses_by(code));
+            if seen.close_code.is_some_and(refuses) {
                 self.messages.closed_for.insert(seen.id);
             }
             let (unit, counted) = (unit as u32, route.counted);

@@ -1,12 +1,9 @@
 //! Messages on sockets as units, where the profile knows how the server refuses them.
 //!
-//! Tables hold no text, so that an answer is found by its place: the server answers in order, a message of its own is the
-//! answer to the client's oldest open one. One that says that something failed (`error-frame` names it) refuses what it
-//! answers; where nothing is open (streams answer several times), the client's last message before it. A close with a
-//! code that the profile knows as an error refuses what was open, or else the last one. What the server never says
-//! anything after is not counted: nobody knows what became of it.
+//! Tables hold no text, so that an answer is found by its place, see [`Dialogue`]; which of the server's messages say that
+//! something failed, `error-frame` tells.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{HashMap, HashSet};
 
 use crate::model::{
     Side,
@@ -15,6 +12,7 @@ use crate::model::{
 };
 
 use super::builder::{Builder, Hit, Opening, frame_of};
+use crate::query::dialogue::{Dialogue, Says};
 
 /// A frame as it is read.
 #[derive(Clone, Copy, Debug)]
@@ -53,11 +51,7 @@ pub(super) struct Messages {
 /// A socket at work.
 #[derive(Debug, Default)]
 struct Socket {
-    /// The client's messages that have no answer.
-    open: VecDeque<u32>,
-    /// Those of them after which the server has said nothing at all.
-    unheard: Vec<u32>,
-    last: Option<u32>,
+    dialogue: Dialogue,
     ordinal: u32,
     /// When the message that is under way began, and its bytes so far.
     begun: Option<(i64, u64)>,
@@ -87,39 +81,23 @@ pub(super) fn finish(builder: &mut Builder<'_>) {
                 socket.ordinal += 1;
                 let unit = builder.message(frame.id, opening, begun, bytes, socket.ordinal);
                 unit_of.insert(frame.id, unit);
-                socket.open.push_back(unit);
-                socket.unheard.push(unit);
-                socket.last = Some(unit);
-            }
-            (Side::Server, opcode::CLOSE) if messages.closed_for.contains(&frame.exchange) => {
-                if let Some(unit) = socket.open.pop_front().or(socket.last) {
-                    builder.answer(unit, opening.counted, frame.arrived_ns, Outcome::Refused);
-                    // What came after the one that it was closed for was not looked at any more.
-                    socket.unheard.retain(|other| *other < unit);
-                }
-                socket
-                    .unheard
-                    .drain(..)
-                    .for_each(|unit| builder.answer(unit, opening.counted, UNKNOWN, Outcome::Accepted));
-                socket.open.clear();
+                socket.dialogue.said(unit);
             }
             (Side::Server, code) => {
-                socket
-                    .unheard
-                    .drain(..)
-                    .for_each(|unit| builder.answer(unit, opening.counted, UNKNOWN, Outcome::Accepted));
+                let error = messages.errors.contains(&frame.id);
                 let whole = frame.fin && matches!(code, opcode::TEXT | opcode::BINARY | opcode::CONTINUATION);
-                let answered = socket.open.front().copied().filter(|_| whole);
-                if messages.errors.contains(&frame.id) {
-                    if let Some(unit) = answered.or(socket.last) {
-                        builder.answer(unit, opening.counted, frame.arrived_ns, Outcome::Refused);
-                        refused_by.insert(frame.id, unit);
-                    }
-                } else if let Some(unit) = answered {
-                    builder.answer(unit, opening.counted, frame.arrived_ns, Outcome::Accepted);
-                }
-                if answered.is_some() {
-                    socket.open.pop_front();
+                let says = match code {
+                    opcode::CLOSE if messages.closed_for.contains(&frame.exchange) => Says::Close,
+                    _ if whole => Says::Message { error },
+                    _ if error => Says::Error,
+                    _ => Says::Something,
+                };
+                let taken = |unit| builder.answer(unit, opening.counted, UNKNOWN, Outcome::Accepted);
+                let Some((unit, refused)) = socket.dialogue.heard(says, taken) else { continue };
+                let outcome = if refused { Outcome::Refused } else { Outcome::Accepted };
+                builder.answer(unit, opening.counted, frame.arrived_ns, outcome);
+                if error {
+                    refused_by.insert(frame.id, unit);
                 }
             }
             _ => {}

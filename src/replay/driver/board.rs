@@ -10,7 +10,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 
 use crate::{
     decode::DeflateParameters,
-    model::{ExchangeId, SessionId, Timestamp},
+    model::{ExchangeId, SessionId, Timestamp, columns::Outcome},
+    query::{Dialogue, Says},
     replay::{
         plan::{Act, Plan, Wait},
         values::{Source, Values},
@@ -48,6 +49,9 @@ pub(super) struct Progress {
     pub(super) ready: Option<Timestamp>,
     /// When each of its messages came.
     pub(super) messages: Vec<Timestamp>,
+    /// What the client has said on its socket, in order: whether that is metadata, and how the server took it.
+    pub(super) said: Vec<(bool, Outcome)>,
+    pub(super) dialogue: Dialogue,
     pub(super) values: Values,
     /// Whether it may be sent once more, so that an answer is not yet the answer.
     pub(super) undecided: bool,
@@ -166,6 +170,28 @@ impl Board {
 }
 
 impl Progress {
+    /// The client says something on its socket.
+    pub(super) fn says(&mut self, metadata: bool) {
+        self.dialogue.said(u32::try_from(self.said.len()).unwrap_or(u32::MAX));
+        self.said.push((metadata, Outcome::Uncounted));
+    }
+
+    /// The server says something on it.
+    pub(super) fn hears(&mut self, says: Says) {
+        let Self { said, dialogue, .. } = self;
+        let mut becomes = |message: u32, outcome| {
+            let slot = said.get_mut(message as usize).map(|(_, slot)| slot);
+            // What was refused stays so.
+            if let Some(slot) = slot.filter(|slot| **slot != Outcome::Refused) {
+                *slot = outcome;
+            }
+        };
+        let judged = dialogue.heard(says, |message| becomes(message, Outcome::Accepted));
+        if let Some((message, refused)) = judged {
+            becomes(message, if refused { Outcome::Refused } else { Outcome::Accepted });
+        }
+    }
+
     fn came(&self, wait: &Wait) -> Option<Came> {
         let over = self.over.filter(|_| !self.undecided).map(Came::Never);
         match wait {

@@ -134,7 +134,7 @@ impl Driver<'_> {
         self.until(ready).await;
         match &step.act {
             Act::Request(request) => self.request(request, due, ready).await,
-            Act::Frame { socket, frame, coding, payload, opcode: kind } => {
+            Act::Frame { socket, frame, coding, payload, opcode: kind, metadata } => {
                 let copy = self.run.copy;
                 if self.shared.board.look(copy, *socket, |progress| progress.over.is_some()) {
                     return Err(Skipped("a frame was not sent: its socket is not open any more".to_owned()));
@@ -142,8 +142,12 @@ impl Driver<'_> {
                 let deflate = |progress: &Progress| progress.open.map(|_| progress.deflate);
                 let agreed = self.shared.board.look(copy, *socket, deflate);
                 let bytes = self.frame(frame, coding, payload, agreed, nth)?;
-                if let (opcode::CLOSE, Some(link)) = (*kind, &self.link) {
-                    link.closing();
+                if let Some(link) = &self.link {
+                    match *kind {
+                        opcode::CLOSE => link.closing(),
+                        opcode::TEXT | opcode::BINARY => link.says(*metadata),
+                        _ => {}
+                    }
                 }
                 self.log.frames += 1;
                 self.write(&bytes, due, ready).await.map(drop)

@@ -19,6 +19,7 @@ use tokio::{
 use crate::{
     model::{ExchangeId, Side, Timestamp, trace::Chunk, websocket::opcode},
     profile::Gate,
+    query::Says,
     replay::{
         conversation::{Conversation, Heard},
         edit::reframe,
@@ -62,6 +63,8 @@ struct Talk {
     /// The exchange that is being sent.
     sending: Option<ExchangeId>,
     socket: Option<ExchangeId>,
+    /// Whether what is being said is metadata.
+    metadata: bool,
 }
 
 impl Link {
@@ -74,6 +77,7 @@ impl Link {
             exchanges: BTreeMap::new(),
             sending: None,
             socket: None,
+            metadata: false,
         };
         let ears = Arc::new(Ears {
             shared,
@@ -106,6 +110,11 @@ impl Link {
     /// Writes bytes; when the write began. The clock is read just before.
     pub(super) async fn write(&self, bytes: &[u8]) -> io::Result<Timestamp> {
         self.ears.write(bytes).await
+    }
+
+    /// The following frames are a message.
+    pub(super) fn says(&self, metadata: bool) {
+        self.ears.talk.lock().unwrap_or_else(PoisonError::into_inner).metadata = metadata;
     }
 
     /// A Close of the client's is on its way.
@@ -185,7 +194,7 @@ impl Ears {
                 Heard::Open { n, deflate } => {
                     talk.socket = talk.exchanges.get(&n).copied();
                     if let Some(socket) = talk.socket {
-                        let ready = matches!(self.shared.options.gate, Gate::Open);
+                        let ready = self.gate().is_none_or(|gate| matches!(gate, Gate::Open));
                         board.note(self.copy, socket, |progress| {
                             progress.open = Some(at);
                             progress.deflate = deflate;
@@ -194,6 +203,11 @@ impl Ears {
                     }
                 }
                 Heard::Frame(frame) if frame.range.from == Side::Server => {
+                    let code = frame.payload.first_chunk().map(|code| u16::from_be_bytes(*code));
+                    let refuses = |code| self.shared.options.profile.as_ref().is_some_and(|it| it.refuses_by(code));
+                    // A Close that answers the client's own refuses nothing.
+                    let first = !self.closing.load(Ordering::Relaxed);
+                    let is_refusal = frame.opcode == opcode::CLOSE && first && code.is_some_and(refuses);
                     match frame.opcode {
                         opcode::PING => answers.push((opcode::PONG, frame.payload)),
                         opcode::CLOSE if !self.closing.swap(true, Ordering::Relaxed) => {
@@ -201,27 +215,43 @@ impl Ears {
                         }
                         _ => {}
                     }
-                    if let (Some(socket), Gate::FirstServerFrame) = (talk.socket, &self.shared.options.gate) {
-                        board.note(self.copy, socket, |progress| progress.ready = progress.ready.or(Some(at)));
+                    let opens = matches!(self.gate(), Some(Gate::FirstServerFrame));
+                    let says = if is_refusal { Says::Close } else { Says::Something };
+                    if let Some(socket) = talk.socket {
+                        board.note(self.copy, socket, |progress| {
+                            progress.ready = progress.ready.or_else(|| opens.then_some(at));
+                            progress.hears(says);
+                        });
                     }
                 }
-                Heard::Frame(_) | Heard::Said { .. } => {}
+                Heard::Frame(_) => {}
+                Heard::Said { .. } => {
+                    if let Some(socket) = talk.socket {
+                        board.note(self.copy, socket, |progress| progress.says(talk.metadata));
+                    }
+                }
                 Heard::Message { text, .. } => {
                     let Some(socket) = talk.socket else { continue };
                     let text = text.unwrap_or_default();
-                    let ready = matches!(&self.shared.options.gate, Gate::Frame(matcher) if matcher.matches(&text));
+                    let ready = matches!(self.gate(), Some(Gate::Frame(matcher)) if matcher.matches(&text));
+                    let error = self.shared.options.profile.as_ref().is_some_and(|profile| profile.is_error(&text));
                     let wanted = self.is_wanted(socket);
                     board.note(self.copy, socket, |progress| {
                         if wanted {
                             values::learn(values::in_message(progress.messages.len(), &text), &mut progress.values);
                         }
                         progress.messages.push(at);
+                        progress.hears(Says::Message { error });
                         progress.ready = progress.ready.or_else(|| ready.then_some(at));
                     });
                 }
             }
         }
         answers
+    }
+
+    fn gate(&self) -> Option<&Gate> {
+        self.shared.options.profile.as_ref().map(|profile| &profile.gate)
     }
 
     /// Whether anybody carries on what that exchange issues.

@@ -105,6 +105,9 @@ fn hold(
             .notes
             .push(format!("{change}: {alone} requests are metadata of sessions without a socket: they are not held"));
     }
+    // Messages wait for their own socket; what each waits for, the plan of its connection says.
+    let frames = || script.connections.iter().flat_map(|connection| &connection.exchanges).flat_map(|one| &one.frames);
+    held += frames().filter(|frame| frame.metadata).count() as u64;
     if held == 0 && alone == 0 {
         return Err(PlanError::NoMetadata { change: change.to_owned() });
     }

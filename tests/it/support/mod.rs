@@ -6,6 +6,7 @@ pub mod client;
 pub mod correct;
 pub mod inspection;
 pub mod jmeter;
+pub mod lab;
 pub mod origin;
 pub mod product;
 pub mod trace_script;
