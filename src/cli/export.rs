@@ -134,11 +134,13 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     }
     let collected = export::collect(&capture, &options, &progress)?;
     let (scrubber, sockets) = (RefCell::new(collected.scrubber), collected.sockets);
+    let nameless = &collected.nameless;
     let work = Work {
         capture: &capture,
         filter: filter.as_ref(),
         scrubber: &scrubber,
         sockets,
+        nameless,
         options: &options,
         progress: &progress,
     };
@@ -175,6 +177,7 @@ pub(super) struct Work<'w> {
     pub(super) filter: Option<&'w Filter>,
     pub(super) scrubber: &'w RefCell<Scrubber>,
     pub(super) sockets: Option<bool>,
+    pub(super) nameless: &'w export::Nameless,
     pub(super) options: &'w Options,
     pub(super) progress: &'w dyn Fn(u64),
 }
@@ -186,8 +189,9 @@ impl Work<'_> {
         about: Option<About>,
         out: &mut dyn io::Write,
     ) -> Result<Report, export::Error> {
-        let Self { capture, filter, scrubber, sockets, options, progress } = *self;
-        let mut job = Job { capture, filter, about, scrubber, sockets, options, report: Report::default(), progress };
+        let Self { capture, filter, scrubber, sockets, nameless, options, progress } = *self;
+        let report = Report::default();
+        let mut job = Job { capture, filter, about, scrubber, sockets, nameless, options, report, progress };
         (format.write)(&mut job, out)?;
         Ok(job.report)
     }

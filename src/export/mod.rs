@@ -31,7 +31,7 @@ use crate::{
     store,
 };
 
-pub use collect::{Collected, collect};
+pub use collect::{Collected, Nameless, collect};
 pub use target::Target;
 
 /// One format.
@@ -129,6 +129,8 @@ pub struct Job<'j> {
     pub scrubber: &'j RefCell<Scrubber>,
     /// Whether the capture has sockets, as [`collect()`] saw it.
     pub sockets: Option<bool>,
+    /// Bodies that need not be looked through for names again, as [`collect()`] saw them.
+    pub nameless: &'j Nameless,
     /// How.
     pub options: &'j Options,
     /// What was written and what could not be.

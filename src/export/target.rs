@@ -1,5 +1,6 @@
 //! A file that appears under its name when it is complete, and not before: written beside it, renamed at the end, removed
-//! where that does not come. Readable by its owner alone, as all that comes of a capture.
+//! where that does not come. Readable by its owner alone, as all that comes of a capture. A process that is killed leaves
+//! its part behind: the next one that writes to the same name removes it.
 //!
 //! A device or pipe (`/dev/stdout`, `>(gzip)`) is written into: a rename would put a file in its place.
 
@@ -8,6 +9,8 @@ use std::{
     io::{self, BufWriter, Write},
     path::{Path, PathBuf},
 };
+
+use fs4::FileExt;
 
 use super::Error;
 
@@ -54,10 +57,13 @@ impl Target {
         let mut name = path.file_name().unwrap_or_default().to_owned();
         name.push(format!(".{}.part", std::process::id()));
         let part = path.with_file_name(name);
+        remove_stale_parts(path);
         options.read(true).create(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
         let mut target = with(&options, &part, Some(part.clone()))?;
+        // Says to others that somebody writes it; where a file system has no locks, the process's number does.
+        let _ = FileExt::try_lock(target.file.get_ref());
         target.path.clone_from(path);
         Ok(target)
     }
@@ -114,6 +120,40 @@ impl Drop for Target {
     }
 }
 
+/// Removes the parts of `path` that processes left behind which are gone. What cannot be told or removed stays.
+fn remove_stale_parts(path: &Path) {
+    let (Some(folder), Some(name)) = (path.parent(), path.file_name().and_then(|name| name.to_str())) else { return };
+    let folder = if folder.as_os_str().is_empty() { Path::new(".") } else { folder };
+    let Ok(entries) = fs::read_dir(folder) else { return };
+    for entry in entries.map_while(Result::ok) {
+        let found = entry.file_name();
+        let process =
+            found.to_str().and_then(|found| found.strip_prefix(name)?.strip_prefix('.')?.strip_suffix(".part"));
+        let Some(process) = process.filter(|digits| digits.bytes().all(|b| b.is_ascii_digit())) else { continue };
+        // A link is none of ours.
+        let is_file = entry.file_type().is_ok_and(|kind| kind.is_file());
+        let part = entry.path();
+        // One on another machine, or in another container, may have a number that is free here.
+        let is_free = || OpenOptions::new().write(true).open(&part).is_ok_and(|file| FileExt::try_lock(&file).is_ok());
+        if is_file && process.parse().is_ok_and(is_gone) && is_free() {
+            let _ = fs::remove_file(&part);
+        }
+    }
+}
+
+/// Whether there is no such process.
+#[cfg(unix)]
+fn is_gone(process: i32) -> bool {
+    use nix::{errno::Errno, sys::signal::kill, unistd::Pid};
+    process > 0 && kill(Pid::from_raw(process), None) == Err(Errno::ESRCH)
+}
+
+/// Nobody knows.
+#[cfg(not(unix))]
+fn is_gone(_: i32) -> bool {
+    false
+}
+
 fn named(path: &Path, error: io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", path.display()))
 }
@@ -149,6 +189,37 @@ mod tests {
         target.write_all(b"whole").unwrap();
         target.finish().unwrap();
         assert_eq!((names(folder.path()), fs::read(&path).unwrap()), (vec!["a.har".to_owned()], b"whole".to_vec()));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn parts_of_processes_that_are_gone_are_removed() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut child = std::process::Command::new("true").spawn().unwrap();
+        let (dead, alive) = (child.id(), std::os::unix::process::parent_id());
+        child.wait().unwrap();
+        let stale = format!("a.har.{dead}.part");
+        let locked = format!("a.har.{}.part", i32::MAX);
+        let others = [
+            format!("a.har.{alive}.part"),
+            format!("a.har.{dead}.part.bak"),
+            format!("a.har.x{dead}.part"),
+            format!("b.har.{dead}.part"),
+            locked.clone(),
+        ];
+        for name in others.iter().chain([&stale]) {
+            fs::write(folder.path().join(name), "half").unwrap();
+        }
+        let writer = File::open(folder.path().join(&locked)).unwrap();
+        FileExt::try_lock(&writer).unwrap();
+        Target::create(&folder.path().join("a.har"), false).unwrap().finish().unwrap();
+        let mut left = others.to_vec();
+        left.push("a.har".to_owned());
+        left.sort();
+        assert_eq!(names(folder.path()), left);
+        drop(writer);
+        Target::create(&folder.path().join("a.har"), true).unwrap().finish().unwrap();
+        assert!(!folder.path().join(&locked).exists(), "its writer has gone, too");
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Rows come from the capture's lists, whoever holds it; bytes are fetched for many rows in one pass over the segments
 //! where they lie, so that reading everything costs one reading of the segments, and a batch of memory.
 
-use std::{collections::BTreeMap, ops::ControlFlow};
+use std::{borrow::Cow, collections::BTreeMap, ops::ControlFlow};
 
 use crate::{
     decode::{
@@ -109,7 +109,7 @@ impl Content {
     }
 
     /// Both bodies, transfer coding taken off.
-    pub fn bodies(&self) -> (Vec<u8>, Vec<u8>) {
+    pub fn bodies(&self) -> (Cow<'_, [u8]>, Cow<'_, [u8]>) {
         let chunked = |raw: &[u8]| {
             let name = b"transfer-encoding";
             memchr::memmem::find(raw, b"hunked").is_some()
@@ -117,9 +117,9 @@ impl Content {
         };
         if chunked(self.request.head()) || chunked(self.response.head()) {
             let halves = Halves::decode(&self.request.raw, &self.response.raw);
-            return (halves.request.body, halves.response.body);
+            return (halves.request.body.into(), halves.response.body.into());
         }
-        (self.request.body_raw().to_vec(), self.response.body_raw().to_vec())
+        (self.request.body_raw().into(), self.response.body_raw().into())
     }
 }
 

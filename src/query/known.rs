@@ -17,7 +17,7 @@ use crate::{
 
 use super::{
     Error,
-    contents::{Content, Reader, Reads},
+    contents::{Content, Fullness, MessageBytes, Reader, Reads},
     list::{About, Query},
 };
 
@@ -86,8 +86,9 @@ fn messages(reads: &dyn Reads, about: Option<About>, all: &mut Collector) -> Res
 }
 
 /// Takes the secrets that an exchange names: in its heads, and in its bodies and trailers. Codings are taken off up to
-/// `largest` bytes.
-pub fn collect(all: &mut Collector, content: &Content, largest: u64) {
+/// `largest` bytes. Says of the request's and the response's body whether it is whole, was looked through as it was sent,
+/// and names no secret.
+pub fn collect(all: &mut Collector, content: &Content, largest: u64) -> [bool; 2] {
     let (request, response) = (content.request_head(), content.response_head());
     if let Some(head) = &request {
         all.target(head.target());
@@ -97,19 +98,30 @@ pub fn collect(all: &mut Collector, content: &Content, largest: u64) {
     }
     if content.request.body_sent + content.response.body_sent > 0 {
         let (sent, answered) = content.bodies();
-        text(all, request.as_ref(), &sent, largest);
-        text(all, response.as_ref(), &answered, largest);
+        let nameless = [
+            text(all, request.as_ref(), &sent, largest) && is_plain(&content.request, &sent),
+            text(all, response.as_ref(), &answered, largest) && is_plain(&content.response, &answered),
+        ];
         trailers(all, request.as_ref(), content.request.body_raw());
         trailers(all, response.as_ref(), content.response.body_raw());
+        return nameless;
     }
+    [false; 2]
 }
 
-fn text(all: &mut Collector, head: Option<&Head>, bytes: &[u8], largest: u64) {
+/// Whether a body is whole, and stands in the message as it is.
+fn is_plain(message: &MessageBytes, body: &[u8]) -> bool {
+    message.extent == Fullness::Whole && body.len() == message.body_raw().len()
+}
+
+/// Takes the secrets of a body; whether it was looked through as it is, and names none.
+fn text(all: &mut Collector, head: Option<&Head>, bytes: &[u8], largest: u64) -> bool {
     if bytes.is_empty() {
-        return;
+        return false;
     }
+    let coding = head.and_then(|head| head.header("content-encoding"));
     let decoded;
-    let bytes = match head.and_then(|head| head.header("content-encoding")) {
+    let bytes = match coding {
         None => bytes,
         Some(coding) => {
             decoded = decode_content(coding, bytes, usize::try_from(largest).unwrap_or(usize::MAX));
@@ -117,8 +129,11 @@ fn text(all: &mut Collector, head: Option<&Head>, bytes: &[u8], largest: u64) {
         }
     };
     match utf16(bytes) {
-        Some(text) => all.text(text.as_bytes()),
-        None => all.text(bytes),
+        Some(text) => {
+            all.text(text.as_bytes());
+            false
+        }
+        None => !all.text(bytes) && coding.is_none(),
     }
 }
 

@@ -38,11 +38,12 @@ impl Collector {
         self.take(target, &named);
     }
 
-    /// A body or a frame.
-    pub fn text(&mut self, text: &[u8]) {
+    /// A body or a frame. Whether it names a secret.
+    pub fn text(&mut self, text: &[u8]) -> bool {
         let mut named = Vec::new();
         self.places.text(text, &mut named);
         self.take(text, &named);
+        !named.is_empty()
     }
 
     /// A value that is known for a secret, wherever it was said.

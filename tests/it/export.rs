@@ -58,8 +58,17 @@ fn exported(capture: &Capture, id: &str, options: &Options) -> (Vec<u8>, Report)
     let (scrubber, sockets) = (RefCell::new(collected.scrubber), collected.sockets);
     let mut out = Vec::new();
     let report = Report::default();
-    let mut job =
-        Job { capture, filter: None, about: None, scrubber: &scrubber, sockets, options, report, progress: &|_| {} };
+    let mut job = Job {
+        capture,
+        filter: None,
+        about: None,
+        scrubber: &scrubber,
+        sockets,
+        nameless: &collected.nameless,
+        options,
+        report,
+        progress: &|_| {},
+    };
     (export::format(id).unwrap().write)(&mut job, &mut out).unwrap();
     (out, job.report)
 }

@@ -11,6 +11,7 @@ mod shape;
 mod urls;
 
 use std::{
+    borrow::Cow,
     collections::{BTreeMap, BTreeSet},
     io::Write,
     ops::ControlFlow,
@@ -71,7 +72,7 @@ fn write(job: &mut Job<'_>, out: &mut dyn Write) -> Result<(), Error> {
         let (sent, answered) = if content.request.body_sent + content.response.body_sent > 0 {
             content.bodies()
         } else {
-            (Vec::new(), Vec::new())
+            (Cow::default(), Cow::default())
         };
         let heads = (content.request_head(), content.response_head());
         let socket = said.remove(&content.row.id.0);

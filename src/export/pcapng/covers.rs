@@ -105,7 +105,7 @@ impl Covers {
         let mut scrubber = job.scrubber.borrow_mut();
         let mut sockets = BTreeMap::new();
         job.capture.contents(query::Query::default(), job.options.body_limit, &mut |content| {
-            covers.exchange(&content, &mut scrubber, report);
+            covers.exchange(job, &content, &mut scrubber, report);
             if content.row.websocket.is_some() {
                 sockets.insert(content.row.id, content.row.connection);
             }
@@ -123,20 +123,23 @@ impl Covers {
         Ok(covers)
     }
 
-    fn exchange(&mut self, content: &Content, scrubber: &mut Scrubber, report: &mut Report) {
+    fn exchange(&mut self, job: &Job<'_>, content: &Content, scrubber: &mut Scrubber, report: &mut Report) {
         let offsets = content.row.offsets;
         let connection = content.row.connection;
         let (sent, answered) = content.bodies();
         let request = (offsets.request_start, offsets.request_head_end, offsets.request_end);
         let side = self.sides.entry(key(connection, Side::Client)).or_default();
         let mut known = Known { marks: &mut self.marks, scrubber, report };
-        side.message(&content.request, content.request_head().as_ref(), &sent, request, &mut known);
+        let id = content.row.id;
+        let body = (&*sent, job.nameless.contains(id, Side::Client));
+        side.message(&content.request, content.request_head().as_ref(), body, request, &mut known);
         if content.row.proxy_made {
             return;
         }
         let response = (offsets.response_start, offsets.response_head_end, offsets.response_end);
         let side = self.sides.entry(key(connection, Side::Server)).or_default();
-        side.message(&content.response, content.response_head().as_ref(), &answered, response, &mut known);
+        let body = (&*answered, job.nameless.contains(id, Side::Server));
+        side.message(&content.response, content.response_head().as_ref(), body, response, &mut known);
     }
 
     /// Makes bytes that stand at `offset` such that they may leave. To be called with ascending offsets for each side.
@@ -210,7 +213,7 @@ impl Bytes {
         &mut self,
         message: &MessageBytes,
         head: Option<&Head>,
-        body: &[u8],
+        (body, nameless): (&[u8], bool),
         (start, head_end, end): (u64, u64, u64),
         Known { marks, scrubber, report }: &mut Known<'_>,
     ) {
@@ -253,6 +256,10 @@ impl Bytes {
         if let Some(Chunked { trailers, .. }) = &chunked {
             // They name secrets as headers do.
             self.blank(at(trailers.clone()), [0; 4]);
+        }
+        if nameless {
+            // It has no coding either.
+            return self.cover(head_end, scrubber.in_values(raw), marks);
         }
         let places = scrubber.in_text(raw);
         if hides(head, raw, body, &places, scrubber) {
