@@ -19,6 +19,14 @@ pub struct Column<R> {
     /// Its name.
     pub name: &'static str,
     pub(super) cells: Cells<R>,
+    /// Whether its texts repeat within a group of rows, as most do: then each is kept once.
+    pub(super) repeats: bool,
+}
+
+impl<R> Column<R> {
+    const fn new(name: &'static str, cells: Cells<R>) -> Self {
+        Self { name, cells, repeats: true }
+    }
 }
 
 /// A cell that cannot be put into a row, and why.
@@ -57,19 +65,28 @@ impl<R> Cells<R> {
 }
 
 pub(super) const fn int<R>(name: &'static str, get: fn(&R) -> u64, set: fn(&mut R, u64)) -> Column<R> {
-    Column { name, cells: Cells::Int { get, set } }
+    Column::new(name, Cells::Int { get, set })
 }
 
 pub(super) const fn maybe_int<R>(name: &'static str, get: fn(&R) -> Option<u64>, set: fn(&mut R, u64)) -> Column<R> {
-    Column { name, cells: Cells::MaybeInt { get, set } }
+    Column::new(name, Cells::MaybeInt { get, set })
 }
 
 pub(super) const fn boolean<R>(name: &'static str, get: fn(&R) -> bool, set: fn(&mut R, bool)) -> Column<R> {
-    Column { name, cells: Cells::Bool { get, set } }
+    Column::new(name, Cells::Bool { get, set })
 }
 
 pub(super) const fn text<R>(name: &'static str, get: fn(&R, &mut Vec<u8>), set: fn(&mut R, &str) -> Put) -> Column<R> {
-    Column { name, cells: Cells::Text { get, set } }
+    Column::new(name, Cells::Text { get, set })
+}
+
+/// A text of which hardly any two are alike.
+pub(super) const fn distinct_text<R>(
+    name: &'static str,
+    get: fn(&R, &mut Vec<u8>),
+    set: fn(&mut R, &str) -> Put,
+) -> Column<R> {
+    Column { repeats: false, ..text(name, get, set) }
 }
 
 pub(super) const fn maybe_text<R>(
@@ -77,7 +94,7 @@ pub(super) const fn maybe_text<R>(
     get: fn(&R, &mut Vec<u8>) -> bool,
     set: fn(&mut R, &str) -> Put,
 ) -> Column<R> {
-    Column { name, cells: Cells::MaybeText { get, set } }
+    Column::new(name, Cells::MaybeText { get, set })
 }
 
 /// Appends a text.

@@ -194,6 +194,9 @@ fn properties<T: Table>() -> Result<WriterProperties, ParquetError> {
         .set_statistics_enabled(EnabledStatistics::None)
         .set_offset_index_disabled(true);
     for column in T::COLUMNS {
+        if !column.repeats {
+            properties = properties.set_column_dictionary_enabled(ColumnPath::from(column.name), false);
+        }
         if matches!(column.cells, Cells::Int { .. } | Cells::MaybeInt { .. }) {
             // Ascending or small: differences pack as well as zstd does, without its set-up for every column chunk.
             let path = ColumnPath::from(column.name);
