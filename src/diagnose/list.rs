@@ -38,6 +38,10 @@ const DOSE_STEPS: usize = 8;
 const MATERIAL: f64 = 0.05;
 /// It is none where so many of the accepted look the same.
 const USUAL_MARK: f64 = 0.05;
+/// A route of which this share is refused is refused whatever is sent.
+const WHATEVER: f64 = 0.95;
+/// So many times more is clearly more.
+const CLEARLY: f64 = 1.25;
 /// Steps of what was refused just before: see [`Sample::recent`], and [`Sample::own`].
 const RECENT_STEPS: usize = 5 * OWN_STEPS;
 const OWN_STEPS: usize = 3;
@@ -370,8 +374,16 @@ impl Search<'_> {
         let outage = window.as_ref().filter(|(_, score)| *score > 0.0);
         let holding = self.in_order(left, holding);
         let is_route = |holding: &&Holding| self.candidates[holding.candidate].hypothesis == "contrast:route";
-        // A route that is refused more explains some of whatever happens on it: it is taken where nothing else is.
-        let in_turn = holding.iter().filter(|h| !is_route(h)).chain(holding.iter().filter(is_route));
+        // A route that is refused more explains some of whatever happens on it: it is taken where nothing else is, or
+        // where it is refused whatever is sent, and what else holds tells no more than its few accepted ones.
+        let whatever = holding.iter().find(is_route).filter(|route| self.is_refused_whatever(route, left));
+        let explained = whatever.map_or(0.0, |route| self.explained(route, left));
+        let gives_way = |held: &&Holding| {
+            whatever.is_some_and(|route| held.score < route.score && CLEARLY * self.explained(held, left) < explained)
+        };
+        let (behind, before): (Vec<&Holding>, Vec<&Holding>) =
+            holding.iter().filter(|held| !is_route(held)).partition(gives_way);
+        let in_turn = before.into_iter().chain(holding.iter().filter(is_route)).chain(behind);
         let mut outage_tried = false;
         for held in in_turn {
             if let Some((window, score)) = outage
@@ -390,6 +402,21 @@ impl Search<'_> {
         }
         let (window, score) = outage.filter(|_| !outage_tried)?;
         self.take_window(left, window, *score, &holding, least, shares, found)
+    }
+
+    /// Whether nearly all of what bears a value was refused.
+    fn is_refused_whatever(&self, held: &Holding, left: &[u32]) -> bool {
+        let bins = &self.candidates[held.candidate].bins;
+        let own: Vec<u32> = left.iter().copied().filter(|p| held.split.covers(bins[*p as usize] as usize)).collect();
+        self.refused(&own) as f64 >= WHATEVER * own.len() as f64
+    }
+
+    /// How many more were refused on its side than would have been at the rate of the other, within its strata.
+    fn explained(&self, held: &Holding, left: &[u32]) -> f64 {
+        let candidate = &self.candidates[held.candidate];
+        let rate = |(hits, total): (u32, u32)| f64::from(hits) / f64::from(total.max(1));
+        let more = |(inside, outside): &InOut| f64::from(inside.0) - rate(*outside) * f64::from(inside.1);
+        self.sides(candidate, held.split, left).iter().map(more).sum()
     }
 
     /// The window's p value. Where it fails, something else may refuse in bursts outside of it: what that covers is set
@@ -601,7 +628,7 @@ impl Search<'_> {
                     split: held.split,
                     left,
                     counting: *counting,
-                    hidden: if is_time(&candidate.hypothesis) { self.sample.transit_ns } else { 0.0 },
+                    hidden: self.hidden(candidate),
                     replicates: self.options.bootstrap,
                     seed: self.options.seed,
                 };
@@ -613,19 +640,32 @@ impl Search<'_> {
         }
     }
 
+    /// What transit hides of a time: round trips differ; and where we hold back what it begins with, it has begun at the
+    /// server before, and where we hold back what it ends with, it ends there later. Counts are shifted already.
+    fn hidden(&self, candidate: &Candidate) -> (f64, f64) {
+        let Sample { transit_ns, held_ns, .. } = self.sample;
+        if is_time(&candidate.hypothesis) { (*transit_ns, transit_ns + 2.0 * held_ns) } else { (0.0, 0.0) }
+    }
+
     /// The routes on which it acts; all where it is not judged within them.
     pub(super) fn affected(&self, candidate: &Candidate, split: Split, left: &[u32]) -> BTreeSet<u8> {
         if !candidate.within_routes {
             return self.sample.stratum.iter().copied().collect();
         }
-        let mut sides = vec![InOut::default(); self.sample.strata()];
+        split::affected(&self.sides(candidate, split, left), self.binomial)
+    }
+
+    /// Refused and all on its side and on the other, in each of its strata.
+    fn sides(&self, candidate: &Candidate, split: Split, left: &[u32]) -> Vec<InOut> {
+        let mut sides = vec![InOut::default(); if candidate.within_routes { self.sample.strata() } else { 1 }];
         for position in left.iter().map(|position| *position as usize) {
-            let sides = &mut sides[self.sample.stratum[position] as usize];
+            let stratum = if candidate.within_routes { self.sample.stratum[position] as usize } else { 0 };
+            let sides = &mut sides[stratum];
             let side = if split.covers(candidate.bins[position] as usize) { &mut sides.0 } else { &mut sides.1 };
             side.0 += u32::from(self.sample.refused[position]);
             side.1 += 1;
         }
-        split::affected(&sides, self.binomial)
+        sides
     }
 
     /// Whether it tells something beside what is `given`.

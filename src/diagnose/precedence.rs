@@ -8,15 +8,30 @@ use super::{
     list::{Holding, Search},
 };
 
-/// Flags that say of a dose that it is large: the dose says more.
-const OF_A_DOSE: &[&str] = &["head-too-large", "metadata-too-late", "metadata-too-soon", "shared-token"];
+/// Flags that say of a dose that it is large, or small: the dose says more.
+const OF_A_DOSE: &[(&str, &str)] = &[
+    ("head-too-large", "head-size"),
+    ("metadata-too-late", "since-open"),
+    ("metadata-too-soon", "since-open"),
+    ("shared-token", "inflight-per-token"),
+];
 /// A flag that covers this share of the refusals of a dose, as purely, says what they are.
 const NEARLY_ALL: f64 = 0.95;
+
+/// The dose that a flag is of.
+fn dose_of(flag: &str) -> Option<&'static str> {
+    OF_A_DOSE.iter().find(|(known, _)| *known == flag).map(|(_, dose)| *dose)
+}
 
 impl Search<'_> {
     /// What holds, best first, with its equals in order.
     pub(super) fn in_order(&self, left: &[u32], holding: Vec<Holding>) -> Vec<Holding> {
-        self.causes_first(left, self.numbers_first(left, self.flags_first(left, holding)))
+        self.causes_first(left, self.numbers_first(left, self.doses_first(left, self.flags_first(left, holding))))
+    }
+
+    /// The best one that is no route: those are taken where nothing else is.
+    fn best<'a>(&self, holding: &'a [Holding]) -> Option<&'a Holding> {
+        holding.iter().find(|held| self.candidates[held.candidate].hypothesis != "contrast:route")
     }
 
     /// Puts a flag before the one by which the same defect shows as well: `${id}` is no identifier either.
@@ -41,10 +56,9 @@ impl Search<'_> {
     fn flags_first(&self, left: &[u32], mut holding: Vec<Holding>) -> Vec<Holding> {
         let is_flag = |held: &Holding| {
             let candidate = &self.candidates[held.candidate];
-            matches!(candidate.kind, Kind::Flag) && !OF_A_DOSE.contains(&candidate.hypothesis.as_str())
+            matches!(candidate.kind, Kind::Flag) && dose_of(&candidate.hypothesis).is_none()
         };
-        let is_route = |held: &&Holding| self.candidates[held.candidate].hypothesis == "contrast:route";
-        let best = holding.iter().find(|held| !is_route(held)).filter(|held| !is_flag(held));
+        let best = self.best(&holding).filter(|held| !is_flag(held));
         let (Some(best), Some(at)) = (best, holding.iter().position(is_flag)) else { return holding };
         let by_route = self.candidates[holding[at].candidate].within_routes;
         let model = |held: &Holding| self.model(&self.candidates[held.candidate], held.split, left, by_route);
@@ -53,6 +67,20 @@ impl Search<'_> {
         {
             let flag = holding.remove(at);
             holding.insert(0, flag);
+        }
+        holding
+    }
+
+    /// Puts a dose before the flag that says of it that it is large or small, where these data do not tell them apart.
+    fn doses_first(&self, left: &[u32], mut holding: Vec<Holding>) -> Vec<Holding> {
+        let hypothesis = |held: &Holding| self.candidates[held.candidate].hypothesis.as_str();
+        let Some(flag) = self.best(&holding) else { return holding };
+        let Some(dose) = dose_of(hypothesis(flag)) else { return holding };
+        let Some(at) = holding.iter().position(|held| hypothesis(held) == dose) else { return holding };
+        let model = |held: &Holding| self.model(&self.candidates[held.candidate], held.split, left, true);
+        if alike::cannot_be_told(self.sample, left, &model(flag), &model(&holding[at])) {
+            let dose = holding.remove(at);
+            holding.insert(0, dose);
         }
         holding
     }

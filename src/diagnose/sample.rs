@@ -38,6 +38,8 @@ pub(super) struct Sample {
     pub(super) offered_ns: Vec<i64>,
     /// How far round trips to the server lie apart, but for the outermost hundredths.
     pub(super) transit_ns: f64,
+    /// How long this observer held back one read in a hundred, or longer.
+    pub(super) held_ns: f64,
 }
 
 impl Sample {
@@ -61,7 +63,8 @@ impl Sample {
         let is_own = |u: &u32| units.answered_by.get(*u as usize) == Some(&AnsweredBy::Intermediary);
         let by_intermediary = unit.iter().map(is_own).collect();
         let transit_ns = transit(columns);
-        Self { unit, refused, stratum, session, routes, recent, own, by_intermediary, offered_ns, transit_ns }
+        let held_ns = if columns.observer.added_p99_ns == UNKNOWN { 0.0 } else { columns.observer.added_p99_ns as f64 };
+        Self { unit, refused, stratum, session, routes, recent, own, by_intermediary, offered_ns, transit_ns, held_ns }
     }
 
     /// How many.

@@ -6,7 +6,7 @@ use super::{
     simulated_tests::{Load, Plant, run},
 };
 use crate::model::{
-    columns::{Columns, Outcome},
+    columns::{Columns, Flagged, Outcome},
     finding::{Cause, ClaimVerdict, Conclusion, Verdict},
 };
 use crate::profile::Claim;
@@ -90,6 +90,47 @@ fn what_is_spoilt_may_have_routes_of_its_own() {
     }
     let verdict = verdict(&columns);
     assert_eq!(verdict.causes.first().map(|cause| cause.hypothesis.as_str()), Some("malformed-json"), "{verdict:#?}");
+}
+
+#[test]
+fn a_route_that_is_refused_whatever_is_sent_comes_before_what_its_few_accepted_tell() {
+    let (mut columns, _) = run(&small(), &[Plant::Random { probability: 0.0 }], 4);
+    let route = columns.routes.len() as u32;
+    columns.routes.push("POST /renew".to_owned());
+    let mut window = i64::MIN;
+    let units = &mut columns.units;
+    for unit in 0..units.len() {
+        // Every two seconds, for a while, many renew at once, and the first of them alone succeeds.
+        let at = units.offered_ns[unit];
+        if at % 2_000_000_000 < 200_000_000 && unit % 2 == 0 {
+            units.route[unit] = route;
+            let is_first = std::mem::replace(&mut window, at / 2_000_000_000) != at / 2_000_000_000;
+            units.outcome[unit] = if is_first { Outcome::Accepted } else { Outcome::Refused };
+        }
+    }
+    let verdict = verdict(&columns);
+    assert_eq!(verdict.causes.first().map(|cause| cause.hypothesis.as_str()), Some("contrast:route"), "{verdict:#?}");
+}
+
+#[test]
+fn a_dose_comes_before_the_flag_that_says_that_it_is_small() {
+    let (mut columns, _) = run(&small(), &[Plant::Ready { after: 80_000_000 }], 3);
+    let soon = |(unit, since): (u32, &i64)| (0..79_000_000).contains(since).then_some(unit);
+    let units = (0..).zip(&columns.units.since_open_ns).filter_map(soon).collect();
+    columns.flags.push(Flagged { rule: "metadata-too-soon".to_owned(), units });
+    let verdict = verdict(&columns);
+    assert_eq!(verdict.causes[0].hypothesis, "since-open", "{verdict:#?}");
+}
+
+#[test]
+fn a_threshold_that_is_a_time_admits_what_the_observer_holds_back() {
+    let (mut columns, _) = run(&small(), &[Plant::Ready { after: 80_000_000 }], 3);
+    let threshold = |columns: &Columns| verdict(columns).causes[0].threshold.clone().unwrap();
+    let at_once = threshold(&columns);
+    columns.observer.added_p99_ns = 3_000_000;
+    let held = threshold(&columns);
+    assert_eq!((held.value, held.low), (at_once.value, at_once.low));
+    assert_eq!((held.high - at_once.high).round(), 6_000_000.0, "the socket's OPEN and what came after it");
 }
 
 #[test]

@@ -41,8 +41,9 @@ pub(super) struct Question<'a> {
     /// Positions that are left, in the order of time.
     pub(super) left: &'a [u32],
     pub(super) counting: Option<Counting>,
-    /// How far apart transit puts what passes here and what happens at the server, in the dose's unit.
-    pub(super) hidden: f64,
+    /// How far apart transit puts what passes here and what happens at the server, in the dose's unit: by how much the
+    /// server's may be less, and more.
+    pub(super) hidden: (f64, f64),
     /// Of the bootstrap.
     pub(super) replicates: usize,
     pub(super) seed: u64,
@@ -123,7 +124,7 @@ pub(super) fn find(question: &Question<'_>, binomial: &Binomial) -> Option<Answe
         _ => neighbour,
     });
     let (low, high) = ends.iter().fold((f64::MAX, f64::MIN), |(low, high), end| (low.min(*end), high.max(*end)));
-    let (low, high) = (low - question.hidden, high + question.hidden);
+    let (low, high) = (low - question.hidden.0, high + question.hidden.1);
     let mut soft = (curve_gain > SOFT_NATS && curve_gain > SOFT_SHARE * gain && smear.0 != smear.1)
         .then(|| steps.soft(&levels))
         .flatten();

@@ -191,6 +191,7 @@ mod tests {
         let wrong: Vec<&Score> = table.scores().iter().filter(|score| !score.is_right).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
         let thresholds: Vec<_> = table.scores().iter().filter_map(|score| score.threshold).collect();
-        assert!(thresholds.len() >= 2 && thresholds.iter().all(|threshold| threshold.is_inside()), "{thresholds:?}");
+        // An interval at 95 % may miss: how often it does, the document says.
+        assert!(thresholds.len() >= 2 && thresholds.iter().all(|threshold| threshold.error() < 0.03), "{thresholds:?}");
     }
 }
