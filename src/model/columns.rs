@@ -69,7 +69,7 @@ pub struct Units {
     pub token: Vec<u32>,
     /// Equal sessions have equal numbers, counted from 0.
     pub session: Vec<u32>,
-    /// Bytes of the request's head.
+    /// Bytes of the request's head, as they went on to the server.
     pub head_bytes: Vec<u32>,
     /// Bytes of its body.
     pub body_bytes: Vec<u32>,
@@ -134,7 +134,7 @@ pub struct Flagged {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Contrast {
     /// Its hypothesis: `contrast:header:accept`, `contrast:path:scriptId`, `contrast:server:x-served-by`,
-    /// `contrast:client`, `contrast:address`, `contrast:tenant`.
+    /// `contrast:client`, `contrast:address`, `contrast:tenant`, `contrast:socket`.
     pub hypothesis: String,
     /// The values, for people: secrets are fingerprints, and a header's absence is `(absent)`.
     pub values: Vec<String>,
@@ -142,6 +142,55 @@ pub struct Contrast {
     pub of: Vec<u16>,
     /// Whether it is known with the answer only (`contrast:server:…`).
     pub with_answer: bool,
+}
+
+/// A socket that a session was granted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct SessionSocket {
+    /// As in [`Units::session`].
+    pub session: u32,
+    /// When it was asked for.
+    pub asked_ns: i64,
+    /// When its OPEN began to be passed on.
+    pub open_ns: i64,
+    /// When its connection ended; `i64::MAX`: not within the capture.
+    pub closed_ns: i64,
+    /// Whether it was the server that closed it.
+    pub by_server: bool,
+}
+
+impl SessionSocket {
+    /// Those of one session. `sockets` stand by session, and by the moment at which they were asked for.
+    pub fn of(sockets: &[Self], session: u32) -> &[Self] {
+        let from = sockets.partition_point(|socket| socket.session < session);
+        let own = sockets.get(from..).unwrap_or_default();
+        own.get(..own.partition_point(|socket| socket.session == session)).unwrap_or_default()
+    }
+
+    /// `contrast:socket`: how the socket stood that each unit's session had been granted last: there, or gone, and by
+    /// whose doing. It says nothing of what came before there was any, and of messages. `None` where there is no socket.
+    pub fn contrast(sockets: &[Self], units: &Units) -> Option<Contrast> {
+        const STANDINGS: [&str; 3] = ["open", "closed by the client", "closed by the server"];
+        let standing = |unit: usize| {
+            let (session, offered) = (*units.session.get(unit)?, *units.offered_ns.get(unit)?);
+            if session == NONE || matches!(units.subject.get(unit), Some(Subject::Frame(_))) {
+                return None;
+            }
+            let own = Self::of(sockets, session);
+            let before = own.partition_point(|socket| socket.asked_ns < offered).checked_sub(1)?;
+            Some(match own.get(before)? {
+                socket if offered < socket.closed_ns => 0,
+                socket if !socket.by_server => 1,
+                _ => 2,
+            })
+        };
+        (!sockets.is_empty()).then(|| Contrast {
+            hypothesis: "contrast:socket".to_owned(),
+            values: STANDINGS.map(str::to_owned).to_vec(),
+            of: (0..units.len()).map(|unit| standing(unit).unwrap_or(ABSENT)).collect(),
+            with_answer: false,
+        })
+    }
 }
 
 /// What the observer did to what it observed, and what it missed.
@@ -192,4 +241,37 @@ pub struct Columns {
     pub complete: bool,
     /// What a reader must know of where this came from: a capture still being written, incomplete, without routes.
     pub notes: Vec<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::model::{ExchangeId, FrameId};
+
+    #[test]
+    fn a_unit_knows_how_its_session_s_last_socket_stood() {
+        let socket = |session, asked_ns, closed_ns, by_server| SessionSocket {
+            session,
+            asked_ns,
+            open_ns: asked_ns + 1,
+            closed_ns,
+            by_server,
+        };
+        let sockets = [socket(0, 10, 20, false), socket(0, 30, 40, true), socket(2, 5, i64::MAX, false)];
+        let at = [(0, 10), (0, 15), (0, 20), (0, 30), (0, 35), (0, 45), (1, 45), (2, 45), (NONE, 45), (0, 46)];
+        let mut units = Units {
+            subject: (1..=at.len() as u64).map(|id| Subject::Exchange(ExchangeId(id))).collect(),
+            session: at.iter().map(|(session, _)| *session).collect(),
+            offered_ns: at.iter().map(|(_, offered)| *offered).collect(),
+            ..Units::default()
+        };
+        *units.subject.last_mut().unwrap() = Subject::Frame(FrameId(1));
+        let contrast = SessionSocket::contrast(&sockets, &units).unwrap();
+        assert_eq!(contrast.values.get(2).unwrap(), "closed by the server");
+        // An upgrade says how the one before it stood.
+        assert_eq!(contrast.of, [ABSENT, 0, 1, 1, 0, 2, ABSENT, 0, ABSENT, ABSENT]);
+        assert_eq!(SessionSocket::contrast(&[], &units), None);
+    }
 }

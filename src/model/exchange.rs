@@ -65,13 +65,9 @@ impl Exchange {
         matches!(self.scheme, Scheme::Ws | Scheme::Wss)
     }
 
-    /// Whether it speaks to an OAuth server's endpoints for tokens (`/oauth/token`, `/connect/token`, `…/token/introspect`):
-    /// `Basic` credentials there are those of an application, which all its users share (RFC 6749, 2.3.1).
+    /// See [`is_token_endpoint`].
     pub fn is_at_token_endpoint(&self) -> bool {
-        let path = self.path();
-        let path = path.strip_suffix(b"/").unwrap_or(path);
-        self.request.method() == b"POST"
-            && [&b"token"[..], b"introspect", b"revoke"].iter().any(|ending| path.ends_with(ending))
+        is_token_endpoint(self.request.method(), self.path())
     }
 
     /// The target's path without query, as written; an absolute target's path is what follows its authority.
@@ -85,6 +81,13 @@ impl Exchange {
         let target = origin_form(self.request.target());
         target.iter().position(|b| *b == b'?').and_then(|at| target.get(at + 1..))
     }
+}
+
+/// Whether that is one of an OAuth server's endpoints for tokens (`/oauth/token`, `/connect/token`, `…/token/introspect`):
+/// `Basic` credentials there are those of an application, which all its users share (RFC 6749, 2.3.1).
+pub fn is_token_endpoint(method: &[u8], path: &[u8]) -> bool {
+    let path = path.strip_suffix(b"/").unwrap_or(path);
+    method == b"POST" && [&b"token"[..], b"introspect", b"revoke"].iter().any(|ending| path.ends_with(ending))
 }
 
 /// The part of a request target that names the resource: all of it, unless it is in absolute form.

@@ -102,6 +102,7 @@ pub const HYPOTHESES: &[&str] = &[
     "contrast:client",
     "contrast:address",
     "contrast:tenant",
+    "contrast:socket",
     // Who answered.
     "answered-by:api",
     "answered-by:intermediary",

@@ -44,6 +44,16 @@ pub(super) const ALL: &[Hypothesis] = &[
         refuted_by: "Refusals of the other tenants.",
     },
     Hypothesis {
+        id: "contrast:socket",
+        kind: Kind::Other,
+        unit: None,
+        means: "What is sent for a session whose socket stands so (closed by the server, say) is refused more than what is \
+                sent for the others.",
+        advice: "See who closed those sockets, with which code, and what else happened then: a limit of sockets for one \
+                 token closes the oldest. Look whether the socket is still open before sending what needs it.",
+        refuted_by: "The same request is refused as often while its session's socket is open.",
+    },
+    Hypothesis {
         id: "contrast:header:*",
         kind: Kind::Other,
         unit: None,

@@ -6,7 +6,8 @@ use crate::lab::{
     api::{Dose, Offer, Refusal},
     random::Random,
     request::Kind,
-    scenario::Scenario,
+    scenario::{Pace, Scenario},
+    surface::Surface,
 };
 
 use super::{Cause, CauseInfo, Client, Typical, defect::no_truth, limit::limit};
@@ -19,8 +20,23 @@ pub(super) const INFO: CauseInfo = CauseInfo {
         20.0,
         Typical::Quantile { dose: |_| Dose::SocketsPerToken, kind: Some(Kind::Socket), low: 0.6, high: 0.9 },
     )],
-    prepare: |scenario: &mut Scenario| scenario.tokens = (scenario.agents / 12).max(2),
-    right: |_, _| vec!["metadata-after-close", "sockets-per-token"],
+    prepare: |scenario: &mut Scenario| {
+        // Some twelve that are there at once share one; who arrives by chance stays for about two seconds.
+        let at_once = match scenario.pace {
+            Pace::Closed => scenario.agents,
+            Pace::Open(rate) => (2.0 * rate) as u32,
+        };
+        scenario.tokens = (at_once / 12).max(2);
+        // Where all that is said of a session is said on its socket, nothing is left to be refused when that is gone.
+        if scenario.surface.is_message(Kind::Metadata) {
+            scenario.surface = Surface::Neutral;
+        }
+    },
+    // The rule speaks where it is known what metadata is.
+    right: |_, scenario| match scenario.surface {
+        Surface::Neutral => vec!["contrast:socket", "sockets-per-token"],
+        _ => vec!["metadata-after-close", "contrast:socket", "sockets-per-token"],
+    },
     truth: no_truth,
     build: |plant, _| Box::new(Eviction { limit: plant.count("limit") }),
 };

@@ -8,8 +8,8 @@ use crate::{
     model::{
         ExchangeId, FrameId,
         columns::{
-            ABSENT, AnsweredBy, Columns, ConnectionSpan, Contrast, Flagged, NONE, Observer, Outcome, SocketSpan,
-            UNKNOWN, Units,
+            ABSENT, AnsweredBy, Columns, ConnectionSpan, Contrast, Flagged, NONE, Observer, Outcome, SessionSocket,
+            SocketSpan, UNKNOWN, Units,
         },
         flag::Subject,
     },
@@ -58,7 +58,7 @@ pub(super) fn columns(mut recorder: Recorder, until_ns: i64, is_whole: bool) -> 
         let (ordinal, last_end) = on_connection.entry(unit.link).or_insert((0, UNKNOWN));
         *ordinal += 1;
         units.connection_ordinal.push(*ordinal);
-        let idle = if *ordinal == 1 || *last_end == UNKNOWN { UNKNOWN } else { unit.offered_ns - *last_end };
+        let idle = if *ordinal == 1 || *last_end == UNKNOWN { UNKNOWN } else { (unit.offered_ns - *last_end).max(0) };
         units.connection_idle_ns.push(idle);
         *last_end = unit.ended_ns;
         for flag in &unit.flags {
@@ -75,6 +75,7 @@ pub(super) fn columns(mut recorder: Recorder, until_ns: i64, is_whole: bool) -> 
     let order: Vec<usize> = recorder.units.iter().map(|unit| unit.number).collect();
     let mut contrasts = recorder.properties.into_contrasts(&order, &units.outcome);
     contrasts.push(addresses(&units, &recorder.connections));
+    contrasts.extend(SessionSocket::contrast(&of_sessions(&recorder.sockets, &sessions), &units));
     let columns = Columns {
         units,
         routes: recorder.routes,
@@ -83,7 +84,13 @@ pub(super) fn columns(mut recorder: Recorder, until_ns: i64, is_whole: bool) -> 
         flags: flagged(flags),
         symptoms: flagged(symptoms),
         contrasts,
-        observer: Observer { added_p50_ns: 80_000, added_p99_ns: 600_000, cpu_cores: Some(0.2), ..Observer::default() },
+        observer: Observer {
+            added_p50_ns: 80_000,
+            added_p90_ns: 200_000,
+            added_p99_ns: 600_000,
+            cpu_cores: Some(0.2),
+            ..Observer::default()
+        },
         until_ns,
         complete: is_whole,
         notes: if is_whole { Vec::new() } else { vec!["the run was cut off".to_owned()] },
@@ -102,6 +109,21 @@ fn addresses(units: &Units, connections: &[ConnectionSpan]) -> Contrast {
         of: of.collect(),
         with_answer: false,
     }
+}
+
+/// The sockets that were granted, by session. `sessions`: each agent's.
+fn of_sessions(sockets: &[SocketTrace], sessions: &HashMap<usize, u32>) -> Vec<SessionSocket> {
+    let granted = sockets.iter().filter(|socket| socket.opened_ns != UNKNOWN);
+    let of = |socket: &SocketTrace| SessionSocket {
+        session: sessions.get(&socket.agent).copied().unwrap_or(NONE),
+        asked_ns: socket.asked_ns,
+        open_ns: socket.opened_ns + OPEN_WRITE_NS,
+        closed_ns: if socket.closed_ns == UNKNOWN { i64::MAX } else { socket.closed_ns },
+        by_server: socket.by_server,
+    };
+    let mut sockets: Vec<SessionSocket> = granted.map(of).collect();
+    sockets.sort_by_key(|socket| (socket.session, socket.asked_ns));
+    sockets
 }
 
 fn spans(sockets: &[SocketTrace]) -> Vec<SocketSpan> {
@@ -133,7 +155,10 @@ fn sockets_of_units(recorder: &mut Recorder) -> Vec<i64> {
         let names_it = matches!(unit.kind, Kind::Metadata | Kind::Socket) || unit.is_message;
         unit.socket = match current {
             Some((number, socket)) if names_it || !is_over(socket, unit.offered_ns) => Some(number),
-            Some((number, _)) => following.get(number).copied().flatten().or(Some(number)),
+            // One that its client closed is no measure any more.
+            Some((number, socket)) => {
+                following.get(number).copied().flatten().or_else(|| Some(number).filter(|_| socket.by_server))
+            }
             None => first.get(&unit.agent).copied(),
         };
         let opened = unit.socket.and_then(|number| recorder.sockets.get(number)).map(|socket| socket.opened_ns);
@@ -166,7 +191,10 @@ fn order_flags(recorder: &mut Recorder, since_open: &[i64]) {
             continue;
         }
         if before(socket.closed_ns) {
-            unit.flags.push("metadata-after-close");
+            // Of an API of which nothing is known, nothing says that this is metadata.
+            if surface != Surface::Neutral {
+                unit.flags.push("metadata-after-close");
+            }
         } else if *since == UNKNOWN || *since < 0 {
             unit.flags.push("metadata-before-open");
         } else if surface.has_gate_message() && (socket.ready_ns == UNKNOWN || unit.offered_ns < socket.ready_ns) {

@@ -23,7 +23,7 @@ use super::{
     request::{Ending, Kind, Request},
     scenario::{MILLI, Pace, Scenario},
 };
-use crate::model::columns::Columns;
+use crate::model::{Side, columns::Columns};
 
 use recorder::Recorder;
 
@@ -362,7 +362,7 @@ impl World {
         if let Some(state) = self.links.get_mut(link) {
             let at = at.max(state.last_down_ns + 1);
             state.last_down_ns = at;
-            self.recorder.closed(link, at);
+            self.recorder.closed(link, at, Side::Server);
             self.plan(at + 1, Event::ClosedAtClient(link));
         }
     }
@@ -388,7 +388,7 @@ impl World {
             self.recorder.answered(unit, link, &decision, first, last);
         }
         if ends {
-            self.recorder.closed(link, last + 1);
+            self.recorder.closed(link, last + 1, Side::Server);
             self.api.connection_closed(link as u64, now);
         }
         self.plan(last + hop, Event::Answered(number));
@@ -475,7 +475,7 @@ impl World {
         state.is_open = false;
         let at_proxy = now + hop;
         let at_server = (at_proxy + way).max(state.last_up_ns + 1);
-        self.recorder.closed(link, at_proxy);
+        self.recorder.closed(link, at_proxy, Side::Client);
         self.plan(at_server, Event::ClosedAtServer(link));
     }
 }

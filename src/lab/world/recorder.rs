@@ -8,7 +8,10 @@ use crate::{
         request::{Kind, Request},
         surface::{Surface, Who},
     },
-    model::columns::{AnsweredBy, Columns, ConnectionSpan, NONE, Outcome, UNKNOWN},
+    model::{
+        Side,
+        columns::{AnsweredBy, Columns, ConnectionSpan, NONE, Outcome, UNKNOWN},
+    },
 };
 
 use super::property::Properties;
@@ -46,9 +49,13 @@ pub(super) struct SocketTrace {
     pub(super) token: u32,
     /// When its 101 had arrived.
     pub(super) opened_ns: i64,
+    /// When its upgrade came.
+    pub(super) asked_ns: i64,
     /// When its refusal had arrived.
     pub(super) refused_ns: i64,
     pub(super) closed_ns: i64,
+    /// Whether it was the server that closed it.
+    pub(super) by_server: bool,
     /// When the message that says that it is ready had arrived.
     pub(super) ready_ns: i64,
 }
@@ -102,9 +109,11 @@ impl Recorder {
             agent,
             address: who.address,
             token: NONE,
+            asked_ns: UNKNOWN,
             opened_ns: UNKNOWN,
             refused_ns: UNKNOWN,
             closed_ns: UNKNOWN,
+            by_server: false,
             ready_ns: UNKNOWN,
         });
         self.socket_of_link.insert(link, number);
@@ -116,14 +125,15 @@ impl Recorder {
         self.held_back.push((agent, from, until));
     }
 
-    /// A connection's end has reached the proxy.
-    pub(super) fn closed(&mut self, link: usize, at: i64) {
+    /// A connection's end has reached the proxy, from either side.
+    pub(super) fn closed(&mut self, link: usize, at: i64, by: Side) {
         if let Some(connection) = self.connections.get_mut(link).filter(|connection| connection.closed_ns == UNKNOWN) {
             connection.closed_ns = at;
         }
         let socket = self.socket_of_link.get(&link).and_then(|number| self.sockets.get_mut(*number));
         if let Some(socket) = socket.filter(|socket| socket.closed_ns == UNKNOWN) {
             socket.closed_ns = at;
+            socket.by_server = by == Side::Server;
         }
     }
 
@@ -144,6 +154,7 @@ impl Recorder {
         let own = self.socket_of_link.get(&link).filter(|_| request.kind == Kind::Socket);
         if let Some(socket) = own.and_then(|number| self.sockets.get_mut(*number)) {
             socket.token = token;
+            socket.asked_ns = at;
         }
         let route = self.route(request);
         let number = self.units.len();

@@ -27,6 +27,8 @@ pub(super) struct Seen<'a> {
     pub(super) request_headers: List<'a>,
     /// [`UNKNOWN`] where it is to be counted from the headers.
     pub(super) head_bytes: i64,
+    /// So many of them did not go on to the server.
+    pub(super) taken_out: i64,
     pub(super) body_bytes: i64,
     pub(super) status: Option<u16>,
     pub(super) response_headers: Option<List<'a>>,
@@ -36,6 +38,8 @@ pub(super) struct Seen<'a> {
     pub(super) proxy_made: bool,
     /// Of a granted upgrade: the instants at which the 101 arrived, and at which it began to be passed on.
     pub(super) opened: Option<(i64, i64)>,
+    /// Whether the server closed its socket.
+    pub(super) closed_by_server: bool,
     /// The code with which the server closed its socket, where it was the server.
     pub(super) close_code: Option<u16>,
 }
@@ -68,6 +72,7 @@ pub(super) struct Opening {
     pub(super) connection: u32,
     pub(super) server_open_ns: i64,
     pub(super) open_write_begun_ns: i64,
+    pub(super) closed_by_server: bool,
     /// Whether it is on a route that counts.
     pub(super) counted: bool,
 }
@@ -259,8 +264,14 @@ impl<'p> Builder<'p> {
             if seen.close_code.is_some_and(refuses) {
                 self.messages.closed_for.insert(seen.id);
             }
-            let (unit, counted) = (unit as u32, route.counted);
-            self.openings.push(Opening { unit, connection, server_open_ns, open_write_begun_ns, counted });
+            self.openings.push(Opening {
+                unit: unit as u32,
+                connection,
+                server_open_ns,
+                open_write_begun_ns,
+                closed_by_server: seen.closed_by_server,
+                counted: route.counted,
+            });
         }
         let head = if seen.head_bytes == UNKNOWN {
             (seen.method.len() + seen.path.len() + 14 + seen.request_headers.bytes()) as i64
@@ -280,7 +291,7 @@ impl<'p> Builder<'p> {
         units.connection.push(connection.unwrap_or(NONE));
         units.token.push(token);
         units.session.push(self.sessions.get(seen.id).unwrap_or(NONE));
-        units.head_bytes.push(size(head));
+        units.head_bytes.push(size(head.saturating_sub(seen.taken_out)));
         units.body_bytes.push(size(seen.body_bytes));
         units.since_open_ns.push(UNKNOWN);
         units.connection_ordinal.push(seen.index);

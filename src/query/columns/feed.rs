@@ -6,7 +6,7 @@ use crate::{
     model::{
         Side,
         columns::UNKNOWN,
-        rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, Row, SessionRow},
+        rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, RewrittenRow, Row, SessionRow},
     },
     record::Observed,
     store::{
@@ -168,7 +168,7 @@ fn session_row(builder: &mut Builder<'_>, row: &SessionRow) {
 fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
     columns!(COLUMNS:
         id, connection, index, method, path, authority, scheme, request_headers, request_start, request_head_end,
-        request_body_bytes, status, response_headers, request_first_byte_ns, response_first_byte_ns, response_last_byte_ns,
+        rewritten, request_body_bytes, status, response_headers, request_first_byte_ns, response_first_byte_ns, response_last_byte_ns,
         proxy_made, websocket_frames_from_client, websocket_server_open_ns, websocket_open_write_begun_ns,
         websocket_closed_by, websocket_close_code,
     );
@@ -187,6 +187,9 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
                 websocket: text(At::scheme).starts_with("ws"),
                 request_headers: List::Json(text(At::request_headers)),
                 head_bytes: number(At::request_head_end) - number(At::request_start),
+                taken_out: taken_out(
+                    &serde_json::from_str::<Vec<RewrittenRow>>(text(At::rewritten)).unwrap_or_default(),
+                ),
                 body_bytes: number(At::request_body_bytes),
                 status: u16::try_from(number(At::status)).ok(),
                 response_headers: batch.text(At::response_headers as usize, row).map(List::Json),
@@ -196,6 +199,7 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
                 proxy_made: batch.truth(At::proxy_made as usize, row),
                 opened: opened
                     .then(|| (number(At::websocket_server_open_ns), number(At::websocket_open_write_begun_ns))),
+                closed_by_server: text(At::websocket_closed_by) == SERVER,
                 close_code: u16::try_from(number(At::websocket_close_code))
                     .ok()
                     .filter(|_| text(At::websocket_closed_by) == SERVER),
@@ -206,6 +210,7 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
 }
 
 fn exchange_row(builder: &mut Builder<'_>, row: &ExchangeRow) {
+    let by_server = row.websocket.as_ref().filter(|socket| socket.closed_by.as_deref() == Some(SERVER));
     let ns = |at: Option<crate::model::Timestamp>| maybe(at.map(|at| at.0));
     let head = row.offsets.request_head_end.saturating_sub(row.offsets.request_start);
     builder.exchange(&Seen {
@@ -219,6 +224,7 @@ fn exchange_row(builder: &mut Builder<'_>, row: &ExchangeRow) {
         request_headers: List::Row(&row.request_headers),
         // A recorder's socket does not tell the places of bytes.
         head_bytes: if head == 0 { UNKNOWN } else { head.cast_signed() },
+        taken_out: taken_out(&row.rewritten),
         body_bytes: row.request_body_bytes.cast_signed(),
         status: row.status,
         response_headers: row.response_headers.as_ref().map(List::Row),
@@ -227,12 +233,19 @@ fn exchange_row(builder: &mut Builder<'_>, row: &ExchangeRow) {
         ended_ns: ns(row.response_last_byte_ns),
         proxy_made: row.proxy_made,
         opened: row.websocket.as_ref().map(|socket| (ns(socket.server_open_ns), ns(socket.open_write_begun_ns))),
-        close_code: row
-            .websocket
-            .as_ref()
-            .filter(|socket| socket.closed_by.as_deref() == Some(SERVER))
-            .and_then(|socket| socket.close_code),
+        closed_by_server: by_server.is_some(),
+        close_code: by_server.and_then(|socket| socket.close_code),
     });
+}
+
+/// How many bytes of a head did not go on to the server, which counts what it gets: a line with its end, or what is
+/// shorter in a line that was replaced. Of a secret's line it is not known exactly: rows have its fingerprint.
+fn taken_out(rewritten: &[RewrittenRow]) -> i64 {
+    let less = |row: &RewrittenRow| {
+        let line_end = if row.to.is_empty() { 2 } else { 0 };
+        row.from.len() as i64 + line_end - row.to.len() as i64
+    };
+    rewritten.iter().map(less).sum()
 }
 
 fn flags(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
@@ -285,4 +298,18 @@ fn frame_row(builder: &mut Builder<'_>, row: &FrameRow) {
 
 fn maybe(number: Option<u64>) -> i64 {
     number.and_then(|number| i64::try_from(number).ok()).unwrap_or(UNKNOWN)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_server_s_head_lacks_what_was_taken_out() {
+        let row = |from: &str, to: &str| RewrittenRow { kind: String::new(), from: from.into(), to: to.into() };
+        assert_eq!(taken_out(&[]), 0);
+        // `X-JM-Thread: a` and the end of its line.
+        assert_eq!(taken_out(&[row("X-JM-Thread: a", ""), row("https://h/a", "/a")]), 16 + 9);
+        assert_eq!(taken_out(&[row("Host: a", "Host: abc")]), -2);
+    }
 }

@@ -2,7 +2,9 @@
 
 use crate::{
     model::{
-        columns::{ABSENT, AnsweredBy, Columns, Contrast, Flagged, NONE, Outcome, SocketSpan, UNKNOWN, Units},
+        columns::{
+            ABSENT, AnsweredBy, Columns, Contrast, Flagged, NONE, Outcome, SessionSocket, SocketSpan, UNKNOWN, Units,
+        },
         flag::Subject,
     },
     rules::{self, Known},
@@ -36,7 +38,7 @@ pub(super) fn finish(mut builder: Builder<'_>) -> Columns {
         builder.openings.iter_mut().for_each(|opening| opening.unit = moved(opening.unit));
     }
     idle(&mut columns.units);
-    sockets(&mut columns, &builder.openings);
+    let of_sessions = sockets(&mut columns, &builder.openings);
     flags(&mut columns, &builder);
     let answered_by = &mut columns.units.answered_by;
     for unit in columns.symptoms.iter().filter(|flag| flag.rule == NOT_FROM_API).flat_map(|flag| &flag.units) {
@@ -46,6 +48,7 @@ pub(super) fn finish(mut builder: Builder<'_>) -> Columns {
     }
     columns.contrasts = contrasts(builder.properties, &columns.units);
     columns.contrasts.push(addresses(builder.addresses, &columns));
+    columns.contrasts.extend(SessionSocket::contrast(&of_sessions, &columns.units));
     columns
 }
 
@@ -110,18 +113,9 @@ fn idle(units: &mut Units) {
     }
 }
 
-/// A socket of a session.
-#[derive(Clone, Copy)]
-struct OfSession {
-    session: u32,
-    asked: i64,
-    open: i64,
-    closed: i64,
-}
-
 /// The sockets, and how long after the OPEN of its session's each unit came: of the one that was open or opening then,
-/// else of the next, else of the last.
-fn sockets(columns: &mut Columns, openings: &[Opening]) {
+/// else of the next, else of the last where the server closed it. Gives the sockets of known sessions, by session and in the order of time.
+fn sockets(columns: &mut Columns, openings: &[Opening]) -> Vec<SessionSocket> {
     let units = &columns.units;
     let of = |cells: &[u32], unit: u32| cells.get(unit as usize).copied().unwrap_or(NONE);
     // An upgrade often bears no token of its own: its session's is meant.
@@ -135,7 +129,7 @@ fn sockets(columns: &mut Columns, openings: &[Opening]) {
             *slot = *token;
         }
     }
-    let mut by_session: Vec<OfSession> = Vec::new();
+    let mut by_session: Vec<SessionSocket> = Vec::new();
     for opening in openings {
         let span = columns.connections.get(opening.connection as usize).copied().unwrap_or_default();
         let session = of(&units.session, opening.unit);
@@ -147,14 +141,18 @@ fn sockets(columns: &mut Columns, openings: &[Opening]) {
         let socket = SocketSpan { opened_ns, closed_ns: span.closed_ns, address: span.address, token };
         columns.sockets.push(socket);
         if session != NONE && opening.open_write_begun_ns != UNKNOWN {
-            let asked = units.offered_ns.get(opening.unit as usize).copied().unwrap_or(UNKNOWN);
-            let closed = if span.closed_ns == UNKNOWN { i64::MAX } else { span.closed_ns };
-            by_session.push(OfSession { session, asked, open: opening.open_write_begun_ns, closed });
+            by_session.push(SessionSocket {
+                session,
+                asked_ns: units.offered_ns.get(opening.unit as usize).copied().unwrap_or(UNKNOWN),
+                open_ns: opening.open_write_begun_ns,
+                closed_ns: if span.closed_ns == UNKNOWN { i64::MAX } else { span.closed_ns },
+                by_server: opening.closed_by_server,
+            });
         }
     }
-    by_session.sort_by_key(|socket| (socket.session, socket.asked));
+    by_session.sort_by_key(|socket| (socket.session, socket.asked_ns));
     if by_session.is_empty() {
-        return;
+        return by_session;
     }
     let upgrades: Vec<u32> = {
         let mut upgrades: Vec<u32> = openings.iter().map(|opening| opening.unit).collect();
@@ -171,16 +169,17 @@ fn sockets(columns: &mut Columns, openings: &[Opening]) {
             if *session == NONE || upgrades.binary_search(&(unit as u32)).is_ok() {
                 return UNKNOWN;
             }
-            let from = by_session.partition_point(|socket| socket.session < *session);
-            let mine = by_session.get(from..).unwrap_or_default();
-            let mine = mine.get(..mine.partition_point(|socket| socket.session == *session)).unwrap_or_default();
-            let asked = mine.partition_point(|socket| socket.asked <= *offered);
+            let mine = SessionSocket::of(&by_session, *session);
+            let asked = mine.partition_point(|socket| socket.asked_ns <= *offered);
             let before = asked.checked_sub(1).and_then(|at| mine.get(at));
-            let open = before.filter(|socket| *offered < socket.closed).or_else(|| mine.get(asked)).or(before);
-            open.map_or(UNKNOWN, |socket| offered - socket.open)
+            let open = before.filter(|socket| *offered < socket.closed_ns).or_else(|| mine.get(asked));
+            // One that its client closed is no measure any more: who was refused another one would seem to be late.
+            let open = open.or_else(|| before.filter(|socket| socket.by_server));
+            open.map_or(UNKNOWN, |socket| offered - socket.open_ns)
         })
         .collect();
     columns.units.since_open_ns = since;
+    by_session
 }
 
 /// How long after its socket's OPEN a message came; `None` of anything else.

@@ -2,7 +2,10 @@
 
 use std::collections::HashMap;
 
-use crate::model::columns::{Contrast, NONE, Outcome};
+use crate::model::{
+    columns::{Contrast, NONE, Outcome},
+    exchange::is_token_endpoint,
+};
 
 use super::{builder::Seen, headers::List, intern::Texts, property::Property};
 
@@ -128,13 +131,18 @@ impl Properties {
         let mut order = std::mem::take(&mut self.order);
         order.clear();
         let mut agent = String::new();
+        // An application's credentials are nobody's token.
+        let is_of_application = |value: &str| {
+            value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "))
+                && is_token_endpoint(seen.method.as_bytes(), seen.path.as_bytes())
+        };
         seen.request_headers.each(&mut |name, value| {
             let found = self.requests.find(position, name).unwrap_or_else(|| self.meet(name));
             position += 1;
             if let Some(property) = found.property {
                 self.put(property, unit, value);
             }
-            if found.token && token == NONE && !value.is_empty() {
+            if found.token && token == NONE && !value.is_empty() && !is_of_application(value) {
                 token = tokens.number(value);
             }
             if found.agent {

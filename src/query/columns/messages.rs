@@ -240,6 +240,7 @@ meaning = "bad"
             websocket: true,
             request_headers: List::Row(&headers),
             head_bytes: 80,
+            taken_out: 0,
             body_bytes: 0,
             status: Some(101),
             response_headers: Some(List::Row(&headers)),
@@ -248,6 +249,7 @@ meaning = "bad"
             ended_ns: UNKNOWN,
             proxy_made: false,
             opened: Some((95, 100)),
+            closed_by_server: close_code.is_some(),
             close_code,
         });
         for (rule, subject, evidence) in flags {
