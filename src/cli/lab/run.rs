@@ -104,6 +104,9 @@ async fn every(base: &Scenario, globals: &Globals, args: &Args) -> anyhow::Resul
     Ok(ExitCode::from(exit_code::DONE))
 }
 
+/// So many bursts a run has, on average.
+const BURSTS: i64 = 12;
+
 /// The scenario on which a cause can show: prepared for it, with parameters where that load reaches them, and as long as
 /// virtual time says that a verdict needs.
 fn typical(base: &Scenario, info: &'static CauseInfo) -> Scenario {
@@ -117,6 +120,10 @@ fn typical(base: &Scenario, info: &'static CauseInfo) -> Scenario {
     let calm = world::run(&scenario);
     let mut plant = Plant::new(info);
     plant.set_typical(&calm.counts, &mut Random::new(scenario.seed, 90));
+    // Bursts are bursts where there are several: one of them is an outage.
+    if plant.info.parameters.iter().any(|parameter| parameter.name == "pause") {
+        scenario.duration_ns = scenario.duration_ns.max(BURSTS * (plant.nanos("pause") + plant.nanos("length")));
+    }
     scenario.plants = vec![plant];
     let mut run = reach(&mut scenario, 1);
     let options = diagnose::Options::default();

@@ -177,6 +177,13 @@ impl Api {
         self.socket_closed(connection, now);
     }
 
+    /// A socket's 101 has left. What comes before this is told counts from when that was to be written.
+    pub fn socket_opened(&mut self, connection: u64, now: i64) {
+        if let Some(socket) = self.sockets.get_mut(&connection) {
+            socket.opened_ns = Some(now);
+        }
+    }
+
     /// A socket was closed by either side.
     pub fn socket_closed(&mut self, connection: u64, now: i64) {
         let Some(socket) = self.sockets.get_mut(&connection).filter(|socket| socket.closed_ns.is_none()) else {

@@ -44,6 +44,30 @@ pub(super) const INFO: CauseInfo = CauseInfo {
 };
 
 fn is_bad(request: &Request) -> bool {
-    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer "));
+    // Blanks at a value's end are none of it (RFC 9112, 5.1): over sockets nothing stands behind `Bearer`.
+    let bearer = request.header("authorization").and_then(|value| value.strip_prefix("Bearer")).map(str::trim);
     bearer.is_some_and(|token| token.len() < 8 || token.contains(' '))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::lab::{
+        random::Random,
+        surface::{Round, Surface, Who},
+    };
+
+    #[test]
+    fn each_kind_is_bad_as_it_is_written_and_as_it_is_read() {
+        let mut random = Random::new(1, 1);
+        let mut request = Surface::Neutral.request(Kind::Details, &Who::default(), &Round::default(), &mut random);
+        assert!(!is_bad(&request));
+        let token = request.header("authorization").unwrap().to_owned();
+        for value in ["Bearer 1".to_owned(), "Bearer ".into(), "Bearer".into(), format!("Bearer {token}")] {
+            request.set_header("Authorization", value.clone());
+            assert!(is_bad(&request), "{value:?}");
+        }
+    }
 }

@@ -3,16 +3,25 @@
 
 use super::{
     CauseInfo, Client,
-    defect::{Defect, OF, SHARE, as_it_is, is_not_json, no_truth},
+    defect::{Defect, OF, SHARE, is_not_json, no_truth},
 };
-use crate::lab::request::Request;
+use crate::lab::{
+    request::{Kind, Request},
+    scenario::Scenario,
+    surface::Surface,
+};
 
 /// See the module.
 pub(super) const INFO: CauseInfo = CauseInfo {
     id: "charset",
     summary: "bodies in ISO 8859-1; the API wants UTF-8",
     parameters: &[SHARE, OF],
-    prepare: as_it_is,
+    // Where what bears such letters is a message, which is text and so always UTF-8, it never comes about.
+    prepare: |scenario: &mut Scenario| {
+        if scenario.surface.is_message(Kind::Metadata) {
+            scenario.surface = Surface::Neutral;
+        }
+    },
     // Both rules see it: bytes that are no UTF-8 are no JSON either.
     right: |_, _| vec!["charset-loss", "malformed-json"],
     truth: no_truth,

@@ -142,22 +142,19 @@ impl Trial {
 /// few refusals. `asked`: so many of its plants, the first ones, are to be reached.
 pub fn reach(scenario: &mut Scenario, asked: usize) -> Run {
     let mut run = world::run(scenario);
+    let mut sought = vec![Sought::default(); asked];
     for _ in 0..MOST_TRIES {
         let counts: Vec<usize> = (0..asked).map(|plant| refused_by(&run, plant)).collect();
         let all = run.columns.units.len().max(1) as f64;
         let mut changed = false;
         let drowned = counts.iter().any(|count| (*count as f64) < DROWNED * counts.iter().sum::<usize>() as f64);
-        for (plant, count) in scenario.plants.iter_mut().zip(&counts) {
+        for ((plant, count), sought) in scenario.plants.iter_mut().zip(&counts).zip(&mut sought) {
             let has_limit = plant.info.parameters.iter().any(|parameter| parameter.name == "limit");
             let is_most = 2 * count > counts.iter().sum();
             if has_limit && (*count as f64 > TOO_MANY * all || (drowned && is_most)) {
-                plant.set("limit", (plant.number("limit") * 1.15).ceil());
-                changed = true;
+                changed |= set(plant, sought.higher(plant.number("limit")));
             } else if has_limit && *count < ENOUGH / 2 && plant.number("limit") > 1.0 {
-                // Where it is not reached at all it is far off.
-                let by = if *count == 0 { 0.8 } else { 0.92 };
-                plant.set("limit", (plant.number("limit") * by).floor());
-                changed = true;
+                changed |= set(plant, sought.lower(plant.number("limit"), *count == 0));
             }
         }
         if !changed && counts.iter().any(|count| *count < ENOUGH) && scenario.duration_ns < LONGEST_NS {
@@ -170,6 +167,37 @@ pub fn reach(scenario: &mut Scenario, asked: usize) -> Run {
         run = world::run(scenario);
     }
     run
+}
+
+/// Between what a limit is sought: one that refuses too much may be next to one that refuses nothing, since clients that
+/// are refused come back the sooner.
+#[derive(Clone, Copy, Default)]
+struct Sought {
+    too_low: Option<f64>,
+    too_high: Option<f64>,
+}
+
+impl Sought {
+    /// The next one to try where that one refuses too much.
+    fn higher(&mut self, limit: f64) -> f64 {
+        self.too_low = Some(limit);
+        // Where nothing lies between, too much is better than nothing.
+        self.too_high.map_or_else(|| (limit * 1.15).ceil(), |high| ((limit + high) / 2.0).floor().max(limit))
+    }
+
+    /// The next one to try where that one refuses too little, or nothing: then it is far off.
+    fn lower(&mut self, limit: f64, nothing: bool) -> f64 {
+        self.too_high = Some(limit);
+        let by = if nothing { 0.8 } else { 0.92 };
+        self.too_low.map_or_else(|| (limit * by).floor(), |low| ((low + limit) / 2.0).floor())
+    }
+}
+
+/// Sets a limit; whether that changes it.
+fn set(plant: &mut Plant, limit: f64) -> bool {
+    let before = plant.number("limit");
+    plant.set("limit", limit);
+    plant.number("limit") != before
 }
 
 /// Of two causes one that refuses less than this share is hardly there beside the other.
@@ -188,4 +216,29 @@ fn refused_by(run: &Run, plant: usize) -> usize {
 /// How many units were refused.
 fn refused(run: &Run) -> usize {
     run.columns.units.outcome.iter().filter(|outcome| **outcome == Outcome::Refused).count()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_limit_between_nothing_and_too_much_is_found_by_halves() {
+        // Up to 57 everything is refused, from 58 to 60 some, beyond nothing.
+        for from in [10.0, 57.0, 61.0, 90.0, 400.0] {
+            let (mut sought, mut limit) = (Sought::default(), from);
+            let tries = (0..20).find(|_| {
+                limit = match limit {
+                    low if low < 58.0 => sought.higher(low),
+                    high if high > 60.0 => sought.lower(high, true),
+                    _ => return true,
+                };
+                false
+            });
+            assert!(tries.is_some(), "from {from}: {limit}");
+        }
+        // Where nothing lies between, it stays with too much.
+        let mut sought = Sought { too_low: Some(7.0), too_high: Some(8.0) };
+        assert_eq!((sought.lower(8.0, true), sought.higher(7.0)), (7.0, 7.0));
+    }
 }

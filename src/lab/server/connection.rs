@@ -136,7 +136,10 @@ impl Connection<'_> {
         let closes = decision.closes || asks_to_close;
         self.write(&answer::answer(&decision, surface, &request, closes)).await?;
         match decision.status {
-            101 => Some(Next::Socket),
+            101 => {
+                self.shared.api().socket_opened(self.number, self.shared.now());
+                Some(Next::Socket)
+            }
             _ if closes => None,
             _ => Some(Next::Request),
         }
