@@ -182,7 +182,8 @@ fn connection(agent: u64, last: u64) -> ConnectionRow {
         frames: 0,
         gaps: 0,
         proxy_error: None,
-        server_rtt_ns: Some(10_000_000),
+        // The API counts what is in flight here.
+        server_rtt_ns: Some(0),
         extent: Extent::default(),
     }
 }
