@@ -16,7 +16,7 @@ use crate::model::{
     side::Side,
 };
 
-use super::{Group, Known, Needs, Options, Rule, RuleInfo, connections::ByConnection, words};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, connections::ByConnection};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -43,20 +43,24 @@ struct BytesAfterAnswer {
 struct Answer {
     exchange: ExchangeId,
     session: Option<SessionId>,
-    message: String,
+    status: Option<u16>,
+    framing: Framing,
 }
 
 impl Answer {
     fn of(exchange: &Exchange, session: Option<SessionId>) -> Self {
-        let request = format!("{} {}", words::method(exchange), words::path(exchange));
-        let status = exchange.status().map_or_else(String::new, |status| format!(" {status}"));
-        let end = match exchange.response_body.framing {
+        let framing = exchange.response_body.framing;
+        Self { exchange: exchange.id, session, status: exchange.status(), framing }
+    }
+
+    fn message(&self) -> String {
+        let status = self.status.map_or_else(String::new, |status| format!(" {status}"));
+        let end = match self.framing {
             Framing::Length(n) => format!("whose Content-Length is {n}"),
             Framing::Chunked => "behind its last chunk".to_owned(),
             Framing::None | Framing::UntilClose => "which has no body".to_owned(),
         };
-        let message = format!("{request}: the server sent more bytes behind its answer{status}, {end}");
-        Self { exchange: exchange.id, session, message }
+        format!("the server sent more bytes behind its answer{status} to {}, {end}", self.exchange)
     }
 }
 
@@ -84,7 +88,7 @@ impl Rule for BytesAfterAnswer {
                     severity: INFO.severity,
                     subject,
                     session: last.session,
-                    message: last.message,
+                    message: last.message(),
                     evidence: vec![Evidence::bytes(subject, anomaly.range, anomaly.at)],
                     at: observation.at,
                 });

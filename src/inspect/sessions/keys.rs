@@ -84,8 +84,7 @@ impl Sessions {
         exchange: ExchangeId,
         socket: bool,
     ) -> Option<Clash> {
-        let clashes = keys.iter().filter_map(|key| self.bear_key(*key, own, exchange, socket));
-        clashes.collect::<Vec<_>>().into_iter().min()
+        keys.iter().filter_map(|key| self.bear_key(*key, own, exchange, socket)).min()
     }
 
     fn bear_key(&mut self, key: KeyMark, own: SessionId, exchange: ExchangeId, socket: bool) -> Option<Clash> {

@@ -7,16 +7,20 @@ use crate::support::{
     product::{Product, describe},
 };
 
-/// A capture of agents who subscribe without waiting for `connection_ack`, and the API that they spoke to.
+/// A capture of agents who subscribe without waiting for `connection_ack`, and the API that they spoke to. It works on each
+/// message for far longer than they wait, so that they are early at replay, too.
 fn early() -> (Product, Lab) {
     let product = Product::new(None);
     let api = "graphql-transport-ws";
-    let served = Lab::serve(&product, &["--api", api, "--cause", "metadata-before-ready:delay=10ms,spread=1"]);
+    let served = Lab::serve(
+        &product,
+        &["--api", api, "--cause", "metadata-before-ready:delay=50ms,spread=1", "--service", "400ms"],
+    );
     let to = format!("api.lab.test:443:127.0.0.1:{}", served.port);
     let recording =
         product.record(&["--name", "early", "--profile", api, "--connect-to", &to, "--server-ca", &served.ca]);
     let mut load = lab(&product, "load");
-    load.args(["--api", api, "--cause", "metadata-before-ready:delay=10ms,spread=1"]);
+    load.args(["--api", api, "--cause", "metadata-before-ready:delay=50ms,spread=1", "--service", "400ms"]);
     load.args(["--proxy", &recording.address.to_string(), "--agents", "12", "--ramp", "1s", "--duration", "3s"]);
     let output = load.args(["--rounds", "1", "--reads", "1"]).output().unwrap();
     assert!(output.status.success(), "{}", describe(&output));
@@ -46,7 +50,7 @@ fn messages_wait_for_the_gate_and_their_refusals_count() {
             (arm["refused"].as_u64().unwrap(), arm["sent"].as_u64().unwrap())
         })
         .collect();
-    assert!(counts[0].0 >= errors as u64, "in two rounds: {found:#}");
+    assert!(counts[0].0 > held.len() as u64, "most, in each of two rounds: {found:#}");
     assert!(counts.iter().all(|(_, sent)| *sent == 2 * held.len() as u64), "all metadata, and that alone: {found:#}");
     assert_eq!((counts[1].0, counts[2].0), (0, 0), "{found:#}");
     for contrast in found["comparisons"].as_array().unwrap() {
