@@ -18,7 +18,7 @@ const BLOCKS: usize = 2000;
 /// What is never forgotten is shifted by at least this share of the capture.
 const MOST_MEMORY: f64 = 0.25;
 /// More refused ones than these tell nothing new: all units are thinned alike.
-const ENOUGH_REFUSED: usize = 20_000;
+const ENOUGH_REFUSED: usize = 10_000;
 /// Nor do more units than these.
 const ENOUGH_UNITS: usize = 300_000;
 

@@ -28,8 +28,8 @@ use super::{
 /// How long records gather before they are read, while they keep coming. A flag is on the wire to its watchers within
 /// the writer's linger plus this.
 const LINGER: Duration = Duration::from_millis(25);
-/// So many bytes behind it works as an equal. It takes two or three seconds to read them.
-pub(super) const FAR_BEHIND: u64 = 256 << 20;
+/// So many segments behind it works as an equal. It takes some seconds to read them.
+const FAR_BEHIND: u64 = 4;
 /// Records between two publications of rows and totals, when there is much to read.
 const PUBLISH_EVERY: u32 = 4096;
 
@@ -39,8 +39,6 @@ pub(super) struct Indexer {
     index: Arc<Index>,
     progress: Arc<Progress>,
     asks: mpsc::Receiver<Ask>,
-    /// What is far behind, in bytes.
-    far: u64,
     /// Up to where the last turn's rows are to be seen.
     published: Position,
 }
@@ -63,12 +61,11 @@ impl Indexer {
         progress: Arc<Progress>,
         asks: mpsc::Receiver<Ask>,
         sealing: Sealing,
-        far: u64,
     ) -> Result<Self, Error> {
         let start = Position { segment: progress.position().segment, offset: 0 };
         let reader = SegmentReader::open(dir, start)?;
         let work = Work::live(inspection, start.segment, sealing, Arc::clone(&index))?;
-        Ok(Self { reader, work, index, progress, asks, far, published: Position::default() })
+        Ok(Self { reader, work, index, progress, asks, published: Position::default() })
     }
 
     /// Runs until the writer has gone and everything is read.
@@ -83,7 +80,7 @@ impl Indexer {
 
     /// Follows in a thread of lower priority, until all has ended (true) or it is far behind.
     fn follow_behind(&mut self) -> bool {
-        let far = self.far;
+        let far = self.index.segment_bytes().saturating_mul(FAR_BEHIND);
         let follow = || {
             step_back();
             self.follow(|behind| behind > far)
@@ -169,7 +166,7 @@ impl Indexer {
 
 /// Lowers the calling thread's priority. Elsewhere than on Linux it would be the whole process's.
 fn step_back() {
-    // A tenth of what a busy thread of the traffic gets.
+    // A third of what a busy thread of the traffic gets.
     #[cfg(target_os = "linux")]
-    let _ = rustix::process::nice(10);
+    let _ = rustix::process::nice(5);
 }

@@ -207,8 +207,6 @@ impl Recorder {
         let (index, asks) = Index::new(Arc::clone(&progress), Arc::clone(&queue), clock, live, segment_bytes);
         let tap = Tap::new(Arc::clone(&queue), clock);
         let (trigger, failed) = shutdown::channel();
-        // What waits to be indexed cannot go, and is not to fill what is kept.
-        let far = indexer::FAR_BEHIND.min(retention.max_bytes / 4).max(segment_bytes);
         let flusher = (options.sync_interval > Duration::ZERO).then(|| Arc::new(flusher::Flusher::new()));
 
         let retention = sealing::Retention {
@@ -219,7 +217,7 @@ impl Recorder {
         };
         let sealing = sealing::Sealing::disk(dir.clone(), Some(retention));
         let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));
-        let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing, far)?;
+        let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing)?;
         let indexer = spawn("indexing", move || indexer.run())?;
         let flusher_thread = match flusher.clone() {
             None => None,
