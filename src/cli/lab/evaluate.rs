@@ -191,7 +191,9 @@ mod tests {
         let wrong: Vec<&Score> = table.scores().iter().filter(|score| !score.is_right).collect();
         assert!(wrong.is_empty(), "{wrong:#?}");
         let thresholds: Vec<_> = table.scores().iter().filter_map(|score| score.threshold).collect();
-        // An interval at 95 % may miss: how often it does, the document says.
         assert!(thresholds.len() >= 2 && thresholds.iter().all(|threshold| threshold.error() < 0.03), "{thresholds:?}");
+        // An interval at 95 % may miss: one of these does, by little. How often they do, the document says.
+        let outside = thresholds.iter().filter(|threshold| !threshold.is_inside()).count();
+        assert!(outside <= 1, "{thresholds:?}");
     }
 }
