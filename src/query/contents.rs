@@ -3,7 +3,7 @@
 //! Rows come from the capture's lists, whoever holds it; bytes are fetched for many rows in one pass over the segments
 //! where they lie, so that reading everything costs one reading of the segments, and a batch of memory.
 
-use std::{borrow::Cow, collections::BTreeMap, ops::ControlFlow};
+use std::{borrow::Cow, collections::BTreeMap, ops::ControlFlow, sync::mpsc, thread};
 
 use crate::{
     decode::{
@@ -26,7 +26,7 @@ use crate::{
 use super::{
     Error,
     bodies::Halves,
-    bytes::{self, Want},
+    bytes::{self, Got, Want},
     capture::Capture,
     list::{self, About, Each, Query, Secrets},
     raw::{self, Part},
@@ -77,6 +77,20 @@ pub enum Fullness {
 }
 
 impl MessageBytes {
+    /// What was found of a message whose head and body end there.
+    fn of((wanted, cut): (ByteRange, bool), got: Got, head_end: u64, end: u64) -> Self {
+        let extent = match (wanted.is_empty(), got.whole, cut) {
+            (true, ..) => Fullness::None,
+            (_, false, _) => Fullness::Missing,
+            (_, true, true) => Fullness::TooLarge,
+            (_, true, false) => Fullness::Whole,
+        };
+        let length = usize::try_from(head_end.saturating_sub(wanted.start)).unwrap_or(usize::MAX);
+        // A head that is not all there is none.
+        let length = if got.bytes.len() < length { 0 } else { length };
+        Self { raw: got.bytes, head_end: length, body_sent: end.saturating_sub(head_end), extent }
+    }
+
     /// The head's bytes.
     pub fn head(&self) -> &[u8] {
         self.raw.get(..self.head_end).unwrap_or_default()
@@ -146,7 +160,7 @@ pub struct SocketMessage<'m> {
 pub type EachFrame<'e> = dyn FnMut(&FrameRow, &[u8]) -> Result<(), Error> + 'e;
 
 /// What has rows and their bytes: a capture, or what its recorder holds.
-pub(super) trait Reads {
+pub(super) trait Reads: Sync {
     /// Where the bytes lie.
     fn folder(&self) -> &CaptureDir;
     /// As [`Capture::list`].
@@ -215,86 +229,93 @@ impl Capture {
 pub(super) struct Reader<'r>(pub(super) &'r dyn Reads);
 
 impl Reader<'_> {
-    /// See [`Capture::contents`].
+    /// See [`Capture::contents`]. The next ones are read while these are looked at.
     pub(super) fn contents(
         &self,
         query: Query<'_>,
         largest: u64,
         each: &mut dyn FnMut(Content) -> Result<ControlFlow<()>, Error>,
     ) -> Result<(), Error> {
-        let mut batch: Vec<ExchangeRow> = Vec::new();
+        let (full, batches) = mpsc::sync_channel(0);
+        thread::scope(|scope| {
+            let reader = scope.spawn(move || {
+                self.read(query, largest, &mut |batch| match full.send(batch) {
+                    Ok(()) => ControlFlow::Continue(()),
+                    // Nobody wants more.
+                    Err(_) => ControlFlow::Break(()),
+                })
+            });
+            let looked = batches.into_iter().flatten().try_for_each(|content| match each(content) {
+                Ok(ControlFlow::Continue(())) => ControlFlow::Continue(()),
+                Ok(ControlFlow::Break(())) => ControlFlow::Break(Ok(())),
+                Err(error) => ControlFlow::Break(Err(error)),
+            });
+            let read = reader.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            match looked {
+                ControlFlow::Continue(()) => read,
+                ControlFlow::Break(result) => result,
+            }
+        })
+    }
+
+    /// Hands out exchanges with their bytes, a batch at a time.
+    fn read(
+        &self,
+        query: Query<'_>,
+        largest: u64,
+        full: &mut dyn FnMut(Vec<Content>) -> ControlFlow<()>,
+    ) -> Result<(), Error> {
+        let mut rows: Vec<ExchangeRow> = Vec::new();
         let mut size = 0;
         let mut ended = false;
         self.0.rows(Kind::Exchanges, query, &mut |row| {
             let Row::Exchange(row) = row else { return Ok(ControlFlow::Continue(())) };
             let [request, response] = ranges(&row, largest).map(|(range, _)| range.len());
             size += request + response;
-            batch.push(*row);
-            if batch.len() < BATCH && size < BATCH_BYTES {
+            rows.push(*row);
+            if rows.len() < BATCH && size < BATCH_BYTES {
                 return Ok(ControlFlow::Continue(()));
             }
             size = 0;
-            let flow = self.hand_out(&mut batch, largest, each)?;
+            let flow = full(self.fetch(std::mem::take(&mut rows), largest)?);
             ended = flow.is_break();
             Ok(flow)
         })?;
-        if !ended {
-            let _ = self.hand_out(&mut batch, largest, each)?;
+        if !ended && !rows.is_empty() {
+            let _ = full(self.fetch(rows, largest)?);
         }
         Ok(())
     }
 
-    fn hand_out(
-        &self,
-        batch: &mut Vec<ExchangeRow>,
-        largest: u64,
-        each: &mut dyn FnMut(Content) -> Result<ControlFlow<()>, Error>,
-    ) -> Result<ControlFlow<()>, Error> {
-        let mut wants = Vec::with_capacity(2 * batch.len());
-        for row in batch.iter() {
+    fn fetch(&self, rows: Vec<ExchangeRow>, largest: u64) -> Result<Vec<Content>, Error> {
+        let mut wants = Vec::with_capacity(2 * rows.len());
+        for row in &rows {
             let extent = raw::extent_of(row);
             wants.extend(ranges(row, largest).map(|(range, _)| Want { connection: row.connection, range, extent }));
         }
         let mut got = bytes::fetch(self.0.folder(), &wants)?.into_iter();
-        for row in batch.drain(..) {
-            let [request, response] = ranges(&row, largest);
-            let head_ends = [
-                row.offsets.request_head_end.saturating_sub(row.offsets.request_start),
-                row.offsets.response_head_end.saturating_sub(row.offsets.response_start),
-            ];
-            let body_sent = [
-                row.offsets.request_end.saturating_sub(row.offsets.request_head_end),
-                row.offsets.response_end.saturating_sub(row.offsets.response_head_end),
-            ];
-            let mut messages = [(request, 0), (response, 1)].map(|((range, cut), at)| {
-                let got = got.next().unwrap_or_default();
-                let head_end = usize::try_from(*head_ends.get(at).unwrap_or(&0)).unwrap_or(usize::MAX);
-                let extent = match (range.is_empty(), got.whole, cut) {
-                    (true, ..) => Fullness::None,
-                    (_, false, _) => Fullness::Missing,
-                    (_, true, true) => Fullness::TooLarge,
-                    (_, true, false) => Fullness::Whole,
-                };
-                // A head that is not all there is none.
-                let head_end = if got.bytes.len() < head_end { 0 } else { head_end };
-                MessageBytes { raw: got.bytes, head_end, body_sent: *body_sent.get(at).unwrap_or(&0), extent }
-            });
-            if row.proxy_made {
-                let mut made = Vec::new();
-                let any = Row::Exchange(Box::new(row.clone()));
-                raw::copy(self.0.folder(), &any, Part::Response, Some(largest), &mut made)?;
-                let head_end = head::find_head_end(&made, 0).unwrap_or(made.len());
-                let body_sent = (made.len() - head_end.min(made.len())) as u64;
-                if let Some(response) = messages.get_mut(1) {
-                    *response = MessageBytes { raw: made, head_end, body_sent, extent: Fullness::Whole };
-                }
-            }
-            let [request, response] = messages;
-            if each(Content { row, request, response })?.is_break() {
-                return Ok(ControlFlow::Break(()));
-            }
+        rows.into_iter()
+            .map(|row| {
+                let got = [got.next().unwrap_or_default(), got.next().unwrap_or_default()];
+                self.content(row, got, largest)
+            })
+            .collect()
+    }
+
+    fn content(&self, row: ExchangeRow, [sent, answered]: [Got; 2], largest: u64) -> Result<Content, Error> {
+        let [request, response] = ranges(&row, largest);
+        let offsets = row.offsets;
+        let request = MessageBytes::of(request, sent, offsets.request_head_end, offsets.request_end);
+        let mut response = MessageBytes::of(response, answered, offsets.response_head_end, offsets.response_end);
+        if row.proxy_made {
+            let mut raw = Vec::new();
+            let any = Row::Exchange(Box::new(row.clone()));
+            raw::copy(self.0.folder(), &any, Part::Response, Some(largest), &mut raw)?;
+            let head_end = head::find_head_end(&raw, 0).unwrap_or(raw.len());
+            let body_sent = (raw.len() - head_end.min(raw.len())) as u64;
+            response = MessageBytes { raw, head_end, body_sent, extent: Fullness::Whole };
         }
-        Ok(ControlFlow::Continue(()))
+        Ok(Content { row, request, response })
     }
 
     /// See [`Capture::messages`]; of all sockets, or of what belongs to something.

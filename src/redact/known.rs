@@ -2,8 +2,9 @@
 //! (wholly or in part), escaped in JSON, in Base64 of either alphabet and at any alignment. Filled first, then searched; memory is some 40
 //! bytes for each form of each value, whatever its length.
 //!
-//! A value is known by its last eight bytes (tokens share their first ones: `eyJhbGci…`), its length and a hash. A
-//! bitmap says no at nearly every place of what is searched.
+//! A value is known by its last eight bytes (tokens share their first ones: `eyJhbGci…`), its length and a hash. Where
+//! none can end, the search goes on by up to six bytes at once (Wu and Manber, *A fast algorithm for multi-pattern
+//! searching*, 1994, from the end to the begin); a bitmap says no at nearly every other place.
 
 use std::{collections::HashSet, ops::Range};
 
@@ -47,9 +48,19 @@ pub(super) struct Known {
     forms: Vec<Form>,
     bits: Vec<u64>,
     shift: u32,
-    /// Whether any form ends with these two bytes: nearly all places are told to be none's end by it.
-    pairs: Vec<bool>,
+    steps: Steps,
 }
+
+/// How far the search may go on, by the first bytes of the eight at hand.
+#[derive(Default)]
+struct Steps {
+    /// By the hash of three bytes: how many bytes before them the nearest form's last eight would begin.
+    by_triple: Vec<u8>,
+    shift: u32,
+}
+
+/// Where three bytes stand in none of the forms' last eight, the next place is behind all that hold them.
+const FARTHEST: u8 = 6;
 
 impl Gathered {
     /// How many values there are.
@@ -122,12 +133,10 @@ impl Gathered {
             forms: Vec::new(),
             bits: vec![0; bits / 64],
             shift: 64 - bits.trailing_zeros(),
-            pairs: vec![false; 1 << 16],
+            steps: Steps::new(forms.len()),
         };
         for form in &forms {
-            if let Some(pair) = known.pairs.get_mut(pair_of(form.tail)) {
-                *pair = true;
-            }
+            known.steps.add(form.tail);
             let place = known.place(form.tail);
             if let Some(word) = known.bits.get_mut(place / 64) {
                 *word |= 1 << (place % 64);
@@ -181,9 +190,8 @@ impl Known {
         }
         let mut budget = COMPARISONS.saturating_add(64 * bytes.len());
         let mut end = bytes.len();
-        while let Some(last) = self.ends_before(bytes, end) {
+        while let Some((last, tail)) = self.steps.next(bytes, end) {
             end = last;
-            let Some(tail) = tail_of(bytes, end) else { return };
             let place = self.place(tail);
             if self.bits.get(place / 64).is_none_or(|word| word & (1 << (place % 64)) == 0) {
                 end -= 1;
@@ -198,15 +206,6 @@ impl Known {
                 Found::TooMuch => return out.push(Secret::new(0..end, "secret")),
             }
         }
-    }
-
-    /// The last place up to `end` at which some form may end.
-    fn ends_before(&self, bytes: &[u8], end: usize) -> Option<usize> {
-        let may_end = |pair: &[u8]| match pair {
-            [a, b] => self.pairs.get(usize::from(u16::from_le_bytes([*a, *b]))) == Some(&true),
-            _ => false,
-        };
-        bytes.get(..end)?.windows(2).rposition(may_end).map(|at| at + 2)
     }
 
     fn longest(&self, bytes: &[u8], end: usize, tail: u64, budget: &mut usize) -> Found {
@@ -235,9 +234,39 @@ enum Found {
     TooMuch,
 }
 
-/// Its last two bytes.
-fn pair_of(tail: u64) -> usize {
-    usize::try_from(tail >> 48).unwrap_or(0)
+impl Steps {
+    fn new(forms: usize) -> Self {
+        // Six triples each; a table that no cache holds would cost more than it saves.
+        let size = (forms * 64).next_power_of_two().clamp(1 << 12, 1 << 20);
+        Self { by_triple: vec![FARTHEST; size], shift: 32 - size.trailing_zeros() }
+    }
+
+    fn add(&mut self, tail: u64) {
+        for before in 0..FARTHEST {
+            let place = self.place(tail >> (8 * before));
+            if let Some(step) = self.by_triple.get_mut(place) {
+                *step = before.min(*step);
+            }
+        }
+    }
+
+    /// The last place up to `end` at which some form may end, and the eight bytes before it.
+    fn next(&self, bytes: &[u8], mut end: usize) -> Option<(usize, u64)> {
+        loop {
+            let tail = tail_of(bytes, end)?;
+            match self.by_triple.get(self.place(tail)) {
+                Some(0) | None => return Some((end, tail)),
+                Some(step) => end = end.checked_sub(usize::from(*step))?,
+            }
+        }
+    }
+
+    /// By the first three bytes.
+    fn place(&self, tail: u64) -> usize {
+        // They are the lowest, and what is above them falls out.
+        let triple = (tail as u32) << 8;
+        usize::try_from(triple.wrapping_mul(0x9e37_79b1) >> self.shift).unwrap_or(0)
+    }
 }
 
 /// The eight bytes before `end`.
@@ -316,4 +345,44 @@ fn in_base64(value: &[u8], shift: usize) -> Vec<u8> {
     let whole = padded.len() * 8 / 6;
     let encoded = STANDARD.encode(&padded).into_bytes();
     encoded.get((shift * 8).div_ceil(6)..whole.min(encoded.len())).unwrap_or_default().to_vec()
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::indexing_slicing, reason = "tests")]
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// From the end to the begin, at each place the longest: one byte after the other.
+    fn naively(values: &[String], text: &str) -> Vec<Range<usize>> {
+        let (mut found, mut end) = (Vec::new(), text.len());
+        while end > 0 {
+            let longest = values.iter().filter(|value| text[..end].ends_with(*value)).map(String::len).max();
+            end -= longest.unwrap_or(1);
+            found.extend(longest.map(|length| end..end + length));
+        }
+        found
+    }
+
+    proptest! {
+        /// Values with much in common, in texts made of their letters.
+        #[test]
+        fn no_place_is_stepped_over(
+            values in proptest::collection::vec("[ab.]{8,12}", 1..5),
+            between in proptest::collection::vec("[ab.]{0,9}", 0..9),
+        ) {
+            let mut gathered = Gathered::default();
+            for (nth, value) in values.iter().enumerate() {
+                gathered.add("token", value.as_bytes(), Digest([u8::try_from(nth).unwrap(); 16]), value.as_bytes());
+            }
+            let text: String =
+                between.iter().enumerate().flat_map(|(nth, gap)| [&values[nth % values.len()], gap]).map(String::as_str).collect();
+            let mut found = Vec::new();
+            gathered.finish().find_plain(text.as_bytes(), &mut found);
+            let places: Vec<_> = found.into_iter().map(|secret| secret.range).collect();
+            prop_assert_eq!(places, naively(&values, &text));
+        }
+    }
 }
