@@ -1,6 +1,6 @@
 //! One capture, or several, as the columns that a diagnosis reads.
 //!
-//! - `headers`, `intern`, `property`, `heads`: what heads tell, without a string for each.
+//! - `headers`, `intern`, `property`, `heads`, `paths`: what heads and paths tell, without a string for each.
 //! - `builder`: units in the order of reading; `messages`: those on sockets; `finish`: what needs all of them.
 //! - `feed`: where they come from: tables column by column, rows in memory, a recorder's socket.
 //!
@@ -13,6 +13,7 @@ mod headers;
 mod heads;
 mod intern;
 mod messages;
+mod paths;
 mod property;
 
 use std::ops::ControlFlow;
@@ -27,7 +28,10 @@ use crate::{
     record::Observed,
 };
 
-use self::builder::{Builder, By};
+use self::{
+    builder::{Builder, By},
+    heads::Heads,
+};
 use super::{Capture, Error, Filter, Kind, Query, Standing};
 
 /// What is asked of a capture.
@@ -106,7 +110,8 @@ impl Read {
 pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut(f64)) -> Result<Read, Error> {
     let profile = captures.first().and_then(Capture::profile);
     let identity = captures.first().map(Capture::identity_headers).unwrap_or_default();
-    let mut builder = Builder::new(profile, identity);
+    let mut builder = Builder::new(profile);
+    let mut heads = Heads::new(profile, identity);
     let mut observed = None;
     let first = captures.iter().map(|capture| capture.anchor().unix_ns).min().unwrap_or_default();
     for (number, capture) in captures.iter().enumerate() {
@@ -119,7 +124,7 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
             None => By::Statuses(capture.refused().clone()),
         };
         let share = |done: f64| (number as f64 + done) / captures.len() as f64;
-        feed::capture(&mut builder, capture, &mut |done| progress(share(done)))?;
+        feed::capture(&mut builder, &mut heads, capture, &mut |done| progress(share(done)))?;
         notes(&mut builder.columns, capture, captures.len() > 1);
         match (&mut observed, feed::observed(capture)?) {
             (Some(all), Some(more)) => Observed::add(all, &more),
@@ -127,7 +132,7 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
         }
     }
     let refused_elsewhere = builder.refused_elsewhere;
-    let mut columns = finish::finish(builder);
+    let mut columns = finish::finish(builder, heads);
     if let Some(observed) = observed {
         observer(&mut columns.observer, &observed);
     }

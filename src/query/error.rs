@@ -33,6 +33,9 @@ pub enum Error {
         /// What it has.
         allowed: &'static str,
     },
+    /// Its tables were written anew meanwhile.
+    #[error("{} changed while it was read (hint: is it being reindexed? try again)", .0.display())]
+    Changed(std::path::PathBuf),
     /// The recorder's socket cannot be reached or broke off.
     #[error(
         "the capture's recorder runs but does not answer at {path}: {why} (hint: it may just be stopping; try again)"

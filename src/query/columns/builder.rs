@@ -8,30 +8,25 @@ use crate::{
 };
 
 use super::{
-    headers::List,
-    heads::{Properties, Reading},
     intern::{Dense, Texts},
     messages::{FrameHit, Messages},
+    paths::Paths,
 };
 
-/// An exchange as it is read, from a table's cells or from a row.
+/// An exchange as it is read, from a table's cells or from a row; but for what its heads tell.
 pub(super) struct Seen<'a> {
     pub(super) id: u64,
     pub(super) connection: u64,
     pub(super) index: u32,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
-    pub(super) authority: &'a str,
     /// Whether it asked for a WebSocket.
     pub(super) websocket: bool,
-    pub(super) request_headers: List<'a>,
-    /// [`UNKNOWN`] where it is to be counted from the headers.
     pub(super) head_bytes: i64,
     /// So many of them did not go on to the server.
     pub(super) taken_out: i64,
     pub(super) body_bytes: i64,
     pub(super) status: Option<u16>,
-    pub(super) response_headers: Option<List<'a>>,
     pub(super) first_ns: i64,
     pub(super) answered_ns: i64,
     pub(super) ended_ns: i64,
@@ -134,13 +129,12 @@ pub(super) struct Builder<'p> {
     connections: Dense,
     closed_by_proxy: Vec<bool>,
     pub(super) routes: Texts,
-    tokens: Texts,
     pub(super) addresses: Texts,
     pub(super) rules: Texts,
     pub(super) hits: Vec<Hit>,
     pub(super) openings: Vec<Opening>,
     pub(super) messages: Messages,
-    pub(super) properties: Properties,
+    pub(super) paths: Paths,
     /// Refusals by status on routes that the profile does not know.
     pub(super) refused_elsewhere: u64,
     label: String,
@@ -148,7 +142,7 @@ pub(super) struct Builder<'p> {
 }
 
 impl<'p> Builder<'p> {
-    pub(super) fn new(profile: Option<&'p Profile>, identity_headers: &[String]) -> Self {
+    pub(super) fn new(profile: Option<&'p Profile>) -> Self {
         Self {
             profile,
             columns: Columns {
@@ -171,13 +165,12 @@ impl<'p> Builder<'p> {
             connections: Dense::default(),
             closed_by_proxy: Vec::new(),
             routes: Texts::default(),
-            tokens: Texts::default(),
             addresses: Texts::default(),
             rules: Texts::default(),
             hits: Vec::new(),
             openings: Vec::new(),
             messages: Messages::default(),
-            properties: Properties::new(identity_headers),
+            paths: Paths::default(),
             refused_elsewhere: 0,
             label: String::new(),
             names: Vec::new(),
@@ -241,7 +234,6 @@ impl<'p> Builder<'p> {
     pub(super) fn exchange(&mut self, seen: &Seen<'_>) {
         let unit = self.columns.units.len();
         let route = self.route(unit, seen);
-        let Reading { token } = self.properties.read(unit, seen, &mut self.tokens);
         let connection = self.connections.get(seen.connection);
         let span = connection.and_then(|at| self.columns.connections.get(at as usize)).copied();
         let cut = span.map_or(UNKNOWN, |span| span.closed_ns);
@@ -252,7 +244,11 @@ impl<'p> Builder<'p> {
         };
         let by_proxy = connection.and_then(|at| self.closed_by_proxy.get(at as usize)).copied().unwrap_or(false);
         let outcome = self.outcome(seen, route.counted, ended != UNKNOWN, by_proxy);
-        let answered_by = self.answered_by(seen, ended != UNKNOWN);
+        let answered_by = match seen.status {
+            _ if seen.proxy_made => AnsweredBy::Proxy,
+            None if ended != UNKNOWN => AnsweredBy::Nobody,
+            _ => AnsweredBy::Unknown,
+        };
         let (offered, answered) = (self.at(seen.first_ns), self.at(seen.answered_ns));
         self.until(offered);
         self.until(ended);
@@ -273,11 +269,6 @@ impl<'p> Builder<'p> {
                 counted: route.counted,
             });
         }
-        let head = if seen.head_bytes == UNKNOWN {
-            (seen.method.len() + seen.path.len() + 14 + seen.request_headers.bytes()) as i64
-        } else {
-            seen.head_bytes
-        };
         let size = |bytes: i64| u32::try_from(bytes.max(0)).unwrap_or(u32::MAX);
         let units = &mut self.columns.units;
         units.subject.push(exchange_of(self.capture, seen.id));
@@ -289,9 +280,9 @@ impl<'p> Builder<'p> {
         units.answered_by.push(answered_by);
         units.route.push(route.number);
         units.connection.push(connection.unwrap_or(NONE));
-        units.token.push(token);
+        units.token.push(NONE);
         units.session.push(self.sessions.get(seen.id).unwrap_or(NONE));
-        units.head_bytes.push(size(head.saturating_sub(seen.taken_out)));
+        units.head_bytes.push(size(seen.head_bytes.saturating_sub(seen.taken_out)));
         units.body_bytes.push(size(seen.body_bytes));
         units.since_open_ns.push(UNKNOWN);
         units.connection_ordinal.push(seen.index);
@@ -333,7 +324,7 @@ impl<'p> Builder<'p> {
             self.label.push_str(template.as_str());
             for (name, value) in template.params(path) {
                 if let Ok(value) = std::str::from_utf8(value) {
-                    self.properties.path(unit, name, value);
+                    self.paths.read(unit, name, value);
                 }
             }
         } else {
@@ -345,7 +336,7 @@ impl<'p> Builder<'p> {
                     self.names.push(if at == 0 { "id".to_owned() } else { format!("id{}", at + 1) });
                 }
                 if let Some(name) = self.names.get(at) {
-                    self.properties.path(unit, name, value);
+                    self.paths.read(unit, name, value);
                 }
             }
         }
@@ -371,29 +362,6 @@ impl<'p> Builder<'p> {
         }
         self.refused_elsewhere += u64::from(outcome == Outcome::Refused);
         Outcome::Uncounted
-    }
-
-    fn answered_by(&self, seen: &Seen<'_>, over: bool) -> AnsweredBy {
-        if seen.proxy_made {
-            return AnsweredBy::Proxy;
-        }
-        let Some(headers) = seen.response_headers else {
-            return if over { AnsweredBy::Nobody } else { AnsweredBy::Unknown };
-        };
-        let Some(profile) = self.profile.filter(|profile| !profile.origin.headers.is_empty()) else {
-            return AnsweredBy::Unknown;
-        };
-        let marks = &profile.origin.headers;
-        let mut found = 0;
-        headers.each(&mut |name, _| found += usize::from(marks.iter().any(|mark| mark.eq_ignore_ascii_case(name))));
-        // A 101 is made by what speaks WebSocket, which need not mark it.
-        if found >= marks.len() {
-            AnsweredBy::Api
-        } else if profile.host_matches(seen.authority) && seen.status != Some(101) {
-            AnsweredBy::Intermediary
-        } else {
-            AnsweredBy::Unknown
-        }
     }
 }
 

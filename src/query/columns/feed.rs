@@ -1,6 +1,7 @@
-//! Where units come from: tables by column, rows in memory, a recorder's socket.
+//! Where units come from: tables by column, rows in memory, a recorder's socket. Of tables the columns with heads are read
+//! in a thread of their own: they are half of the work.
 
-use std::ops::ControlFlow;
+use std::{ops::ControlFlow, thread};
 
 use crate::{
     model::{
@@ -20,6 +21,7 @@ use crate::query::{Capture, Error, Kind, Query, capture::Held, client::Client, s
 use super::{
     builder::{Builder, Connected, Seen},
     headers::List,
+    heads::{Heads, Heard},
     messages::{self, Framed},
 };
 
@@ -42,11 +44,13 @@ macro_rules! columns {
 /// Reads one capture.
 pub(super) fn capture(
     builder: &mut Builder<'_>,
+    heads: &mut Heads<'_>,
     capture: &Capture,
     progress: &mut dyn FnMut(f64),
 ) -> Result<(), Error> {
+    heads.begin(builder.columns.units.len());
     match capture.held() {
-        Held::Recorder(client) => running(builder, client),
+        Held::Recorder(client) => running(builder, heads, client),
         Held::Files(_, snapshot) => {
             let dir = capture.dir();
             let segments = &snapshot.tables;
@@ -56,11 +60,19 @@ pub(super) fn capture(
             }
             in_memory::<ConnectionRow>(snapshot, &mut |row| connection_row(builder, &row))?;
             in_memory::<SessionRow>(snapshot, &mut |row| session_row(builder, &row))?;
-            for (done, segment) in segments.iter().enumerate() {
-                exchanges(builder, dir, *segment)?;
-                progress((done + 1) as f64 / segments.len() as f64);
+            thread::scope(|scope| {
+                let of_heads = scope.spawn(|| segments.iter().try_for_each(|segment| heads_of(heads, dir, *segment)));
+                for (done, segment) in segments.iter().enumerate() {
+                    exchanges(builder, dir, *segment)?;
+                    progress((done + 1) as f64 / segments.len() as f64);
+                }
+                of_heads.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            })?;
+            if heads.next() != builder.columns.units.len() {
+                return Err(Error::Changed(dir.path().to_owned()));
             }
-            in_memory::<ExchangeRow>(snapshot, &mut |row| exchange_row(builder, &row))?;
+            in_memory::<ExchangeRow>(snapshot, &mut |row| exchange_row(builder, heads, &row))?;
+            heads.put_into(&mut builder.columns.units);
             for segment in segments {
                 flags(builder, dir, *segment)?;
             }
@@ -92,20 +104,21 @@ pub(super) fn observed(capture: &Capture) -> Result<Option<Observed>, Error> {
 }
 
 /// The rows of a recorder at work, those that are open included.
-fn running(builder: &mut Builder<'_>, client: &Client) -> Result<(), Error> {
+fn running(builder: &mut Builder<'_>, heads: &mut Heads<'_>, client: &Client) -> Result<(), Error> {
     let frames = builder.counts_messages().then_some(Kind::Frames);
     for kind in [Kind::Connections, Kind::Sessions, Kind::Exchanges, Kind::Flags].into_iter().chain(frames) {
         client.list(kind, Query::default(), &mut |row| {
             match row {
                 Row::Connection(row) => connection_row(builder, &row),
                 Row::Session(row) => session_row(builder, &row),
-                Row::Exchange(row) => exchange_row(builder, &row),
+                Row::Exchange(row) => exchange_row(builder, heads, &row),
                 Row::Flag(row) => flag_row(builder, &row),
                 Row::Frame(row) => frame_row(builder, &row),
             }
             Ok(ControlFlow::Continue(()))
         })?;
     }
+    heads.put_into(&mut builder.columns.units);
     messages::finish(builder);
     Ok(())
 }
@@ -167,9 +180,8 @@ fn session_row(builder: &mut Builder<'_>, row: &SessionRow) {
 
 fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
     columns!(COLUMNS:
-        id, connection, index, method, path, authority, scheme, request_headers, request_start, request_head_end,
-        rewritten, request_body_bytes, status, response_headers, request_first_byte_ns, response_first_byte_ns, response_last_byte_ns,
-        proxy_made, websocket_frames_from_client, websocket_server_open_ns, websocket_open_write_begun_ns,
+        id, connection, index, method, path, scheme, request_start, request_head_end, rewritten, request_body_bytes,
+        status, request_first_byte_ns, response_first_byte_ns, response_last_byte_ns, proxy_made, websocket_frames_from_client, websocket_server_open_ns, websocket_open_write_begun_ns,
         websocket_closed_by, websocket_close_code,
     );
     tables::scan::<ExchangeRow>(dir, segment, COLUMNS, &mut |batch: &Batch| {
@@ -183,16 +195,13 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
                 index: u32::try_from(number(At::index)).unwrap_or_default(),
                 method: text(At::method),
                 path: text(At::path),
-                authority: text(At::authority),
                 websocket: text(At::scheme).starts_with("ws"),
-                request_headers: List::Json(text(At::request_headers)),
                 head_bytes: number(At::request_head_end) - number(At::request_start),
                 taken_out: taken_out(
                     &serde_json::from_str::<Vec<RewrittenRow>>(text(At::rewritten)).unwrap_or_default(),
                 ),
                 body_bytes: number(At::request_body_bytes),
                 status: u16::try_from(number(At::status)).ok(),
-                response_headers: batch.text(At::response_headers as usize, row).map(List::Json),
                 first_ns: number(At::request_first_byte_ns),
                 answered_ns: number(At::response_first_byte_ns),
                 ended_ns: number(At::response_last_byte_ns),
@@ -209,7 +218,35 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
     Ok(())
 }
 
-fn exchange_row(builder: &mut Builder<'_>, row: &ExchangeRow) {
+/// The columns of heads, in the order of [`exchanges`].
+fn heads_of(heads: &mut Heads<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
+    columns!(COLUMNS: method, path, authority, status, request_headers, response_headers);
+    tables::scan::<ExchangeRow>(dir, segment, COLUMNS, &mut |batch: &Batch| {
+        for row in 0..batch.rows() {
+            let text = |at: At| batch.text(at as usize, row).unwrap_or_default();
+            heads.read(&Heard {
+                method: text(At::method),
+                path: text(At::path),
+                authority: text(At::authority),
+                status: u16::try_from(batch.number(At::status as usize, row)).ok(),
+                request: List::Json(text(At::request_headers)),
+                response: batch.text(At::response_headers as usize, row).map(List::Json),
+            });
+        }
+    })?;
+    Ok(())
+}
+
+fn exchange_row(builder: &mut Builder<'_>, heads: &mut Heads<'_>, row: &ExchangeRow) {
+    let request = List::Row(&row.request_headers);
+    heads.read(&Heard {
+        method: &row.method,
+        path: &row.path,
+        authority: &row.authority,
+        status: row.status,
+        request,
+        response: row.response_headers.as_ref().map(List::Row),
+    });
     let by_server = row.websocket.as_ref().filter(|socket| socket.closed_by.as_deref() == Some(SERVER));
     let ns = |at: Option<crate::model::Timestamp>| maybe(at.map(|at| at.0));
     let head = row.offsets.request_head_end.saturating_sub(row.offsets.request_start);
@@ -219,15 +256,15 @@ fn exchange_row(builder: &mut Builder<'_>, row: &ExchangeRow) {
         index: row.index,
         method: &row.method,
         path: &row.path,
-        authority: &row.authority,
         websocket: row.scheme.starts_with("ws"),
-        request_headers: List::Row(&row.request_headers),
         // A recorder's socket does not tell the places of bytes.
-        head_bytes: if head == 0 { UNKNOWN } else { head.cast_signed() },
+        head_bytes: match head {
+            0 => (row.method.len() + row.path.len() + 14 + request.bytes()) as i64,
+            head => head.cast_signed(),
+        },
         taken_out: taken_out(&row.rewritten),
         body_bytes: row.request_body_bytes.cast_signed(),
         status: row.status,
-        response_headers: row.response_headers.as_ref().map(List::Row),
         first_ns: row.request_first_byte_ns.0.cast_signed(),
         answered_ns: ns(row.response_first_byte_ns),
         ended_ns: ns(row.response_last_byte_ns),

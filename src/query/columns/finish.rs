@@ -12,21 +12,23 @@ use crate::{
 
 use super::{
     builder::{Builder, Opening},
-    heads::Properties,
+    heads::Heads,
     intern::Texts,
+    property::Property,
 };
 
 /// The flag that says who answered.
 const NOT_FROM_API: &str = "not-from-api";
 
 /// Puts everything in its place.
-pub(super) fn finish(mut builder: Builder<'_>) -> Columns {
+pub(super) fn finish(mut builder: Builder<'_>, heads: Heads<'_>) -> Columns {
     let mut columns = std::mem::take(&mut builder.columns);
+    let mut properties = heads.into_properties(std::mem::take(&mut builder.paths));
     columns.routes = builder.take_routes();
     let order = order(&columns.units.offered_ns);
     if let Some(order) = &order {
         reorder(&mut columns.units, order);
-        builder.properties.reorder(order);
+        properties.iter_mut().for_each(|property| property.reorder(order));
         let mut places = vec![NONE; order.len()];
         for (place, unit) in order.iter().enumerate() {
             if let Some(slot) = places.get_mut(*unit as usize) {
@@ -46,7 +48,7 @@ pub(super) fn finish(mut builder: Builder<'_>) -> Columns {
             *by = AnsweredBy::Intermediary;
         }
     }
-    columns.contrasts = contrasts(builder.properties, &columns.units);
+    columns.contrasts = contrasts(properties, &columns.units);
     columns.contrasts.push(addresses(builder.addresses, &columns));
     columns.contrasts.extend(SessionSocket::contrast(&of_sessions, &columns.units));
     columns
@@ -188,11 +190,21 @@ fn of_message(units: &Units, unit: usize) -> Option<i64> {
     is_message.then(|| units.since_open_ns.get(unit).copied().unwrap_or(UNKNOWN))
 }
 
+/// Those that tell units apart, by hypothesis.
+fn apart(properties: Vec<Property>, outcomes: &[Outcome]) -> Vec<Contrast> {
+    let mut contrasts: Vec<Contrast> =
+        properties.into_iter().filter_map(|property| property.into_contrast(outcomes)).collect();
+    contrasts.sort_by(|a, b| a.hypothesis.cmp(&b.hypothesis));
+    // Of what names tenants, and the authority, the first is meant.
+    contrasts.dedup_by(|later, earlier| later.hypothesis == earlier.hypothesis);
+    contrasts
+}
+
 /// What heads tell is of exchanges alone: messages have none, which is not the same as to lack a header.
-fn contrasts(properties: Properties, units: &Units) -> Vec<Contrast> {
+fn contrasts(properties: Vec<Property>, units: &Units) -> Vec<Contrast> {
     let messages: Vec<usize> = (0..units.len()).filter(|unit| of_message(units, *unit).is_some()).collect();
     if messages.is_empty() {
-        return properties.into_contrasts(&units.outcome);
+        return apart(properties, &units.outcome);
     }
     let mut outcomes = units.outcome.clone();
     for unit in &messages {
@@ -200,7 +212,7 @@ fn contrasts(properties: Properties, units: &Units) -> Vec<Contrast> {
             *outcome = Outcome::Uncounted;
         }
     }
-    let mut contrasts = properties.into_contrasts(&outcomes);
+    let mut contrasts = apart(properties, &outcomes);
     for contrast in &mut contrasts {
         for unit in &messages {
             if let Some(value) = contrast.of.get_mut(*unit) {

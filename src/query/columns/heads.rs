@@ -1,15 +1,24 @@
-//! What heads and paths tell of a unit that others could be told apart by.
+//! What heads tell of a unit: its token, who answered it, and what others could be told apart by. Nothing here needs to
+//! know more of a unit than its number, so that heads are read beside everything else.
 
 use std::collections::HashMap;
 
-use crate::model::{
-    columns::{Contrast, NONE, Outcome},
-    exchange::is_token_endpoint,
+use crate::{
+    model::{
+        columns::{AnsweredBy, NONE, Units},
+        exchange::is_token_endpoint,
+    },
+    profile::Profile,
 };
 
-use super::{builder::Seen, headers::List, intern::Texts, property::Property};
+use super::{
+    headers::List,
+    intern::Texts,
+    paths::{Paths, names_tenant},
+    property::Property,
+};
 
-/// Request headers, response headers and path parameters that are looked at; clients that make names up get no further.
+/// Request headers and response headers that are looked at; clients that make names up get no further.
 const NAMES: usize = 48;
 
 /// Of requests: what differs with every one of them by its nature, or stands in a column of its own.
@@ -43,23 +52,32 @@ const NO_INSTANCE: &[&str] = &[
 /// The names whose order and spelling tell clients apart, whatever they ask for.
 const OF_CLIENTS: &[&str] = &["accept", "accept-encoding", "accept-language", "connection", "host", "user-agent"];
 
+/// An exchange's heads, from a table's cells or from a row.
+pub(super) struct Heard<'a> {
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) authority: &'a str,
+    pub(super) status: Option<u16>,
+    pub(super) request: List<'a>,
+    pub(super) response: Option<List<'a>>,
+}
+
 /// See the module.
-pub(super) struct Properties {
+pub(super) struct Heads<'p> {
+    profile: Option<&'p Profile>,
     identity: Vec<String>,
     all: Vec<Property>,
     requests: Names,
     responses: Names,
-    paths: HashMap<Box<str>, Option<usize>>,
     client: usize,
     tenant: usize,
     authority: usize,
     order: String,
-}
-
-/// What a head said that is no property.
-pub(super) struct Reading {
-    /// The token's number.
-    pub(super) token: u32,
+    tokens: Texts,
+    /// The unit of the first of these.
+    base: usize,
+    token: Vec<u32>,
+    answered_by: Vec<AnsweredBy>,
 }
 
 /// What is done with a header.
@@ -106,26 +124,71 @@ impl Names {
     }
 }
 
-impl Properties {
-    pub(super) fn new(identity: &[String]) -> Self {
+impl<'p> Heads<'p> {
+    pub(super) fn new(profile: Option<&'p Profile>, identity: &[String]) -> Self {
         let client = Property::new("contrast:client".to_owned(), None, false);
         let tenant = Property::new("contrast:tenant".to_owned(), Some("(absent)"), false);
         let authority = Property::new("contrast:tenant".to_owned(), None, false);
         Self {
+            profile,
             identity: identity.iter().map(|name| name.to_ascii_lowercase()).collect(),
             all: vec![client, tenant, authority],
             requests: Names::default(),
             responses: Names::default(),
-            paths: HashMap::new(),
             client: 0,
             tenant: 1,
             authority: 2,
             order: String::new(),
+            tokens: Texts::default(),
+            base: 0,
+            token: Vec::new(),
+            answered_by: Vec::new(),
         }
     }
 
-    /// Takes what both heads of an exchange tell.
-    pub(super) fn read(&mut self, unit: usize, seen: &Seen<'_>, tokens: &mut Texts) -> Reading {
+    /// The next ones are those of the units from `base` on.
+    pub(super) fn begin(&mut self, base: usize) {
+        self.base = base;
+        self.token.clear();
+        self.answered_by.clear();
+    }
+
+    /// The unit that comes next.
+    pub(super) fn next(&self) -> usize {
+        self.base + self.token.len()
+    }
+
+    /// Takes what both heads of the next unit tell.
+    pub(super) fn read(&mut self, heard: &Heard<'_>) {
+        let unit = self.next();
+        let token = self.request(unit, heard);
+        self.token.push(token);
+        self.put(self.authority, unit, heard.authority);
+        let answered_by = heard.response.map_or(AnsweredBy::Unknown, |headers| {
+            self.response(unit, headers);
+            self.answered_by(heard, headers)
+        });
+        self.answered_by.push(answered_by);
+    }
+
+    /// Puts what is of one unit alone where it belongs.
+    pub(super) fn put_into(&self, units: &mut Units) {
+        let tokens = units.token.iter_mut().skip(self.base);
+        tokens.zip(&self.token).for_each(|(slot, token)| *slot = *token);
+        let by = units.answered_by.iter_mut().skip(self.base).zip(&self.answered_by);
+        by.filter(|(slot, _)| **slot == AnsweredBy::Unknown).for_each(|(slot, by)| *slot = *by);
+    }
+
+    /// All that could tell units apart.
+    pub(super) fn into_properties(mut self, paths: Paths) -> Vec<Property> {
+        if let Some(tenant) = self.all.get_mut(self.tenant) {
+            tenant.prefer(&paths.tenant);
+        }
+        self.all.into_iter().chain(paths.all).collect()
+    }
+
+    /// The unit's token.
+    fn request(&mut self, unit: usize, heard: &Heard<'_>) -> u32 {
         let mut token = NONE;
         let mut position = 0;
         let mut order = std::mem::take(&mut self.order);
@@ -134,16 +197,16 @@ impl Properties {
         // An application's credentials are nobody's token.
         let is_of_application = |value: &str| {
             value.get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case("basic "))
-                && is_token_endpoint(seen.method.as_bytes(), seen.path.as_bytes())
+                && is_token_endpoint(heard.method.as_bytes(), heard.path.as_bytes())
         };
-        seen.request_headers.each(&mut |name, value| {
+        heard.request.each(&mut |name, value| {
             let found = self.requests.find(position, name).unwrap_or_else(|| self.meet(name));
             position += 1;
             if let Some(property) = found.property {
                 self.put(property, unit, value);
             }
             if found.token && token == NONE && !value.is_empty() && !is_of_application(value) {
-                token = tokens.number(value);
+                token = self.tokens.number(value);
             }
             if found.agent {
                 agent.clear();
@@ -162,45 +225,7 @@ impl Properties {
         order.insert_str(0, agent);
         self.put(self.client, unit, &order);
         self.order = order;
-        self.put(self.authority, unit, seen.authority);
-        if let Some(headers) = seen.response_headers {
-            self.response(unit, headers);
-        }
-        Reading { token }
-    }
-
-    /// Takes a parameter of a path.
-    pub(super) fn path(&mut self, unit: usize, name: &str, value: &str) {
-        let found = match self.paths.get(name) {
-            Some(found) => *found,
-            None => {
-                let room = self.paths.len() < NAMES;
-                let found = room.then(|| self.add(format!("contrast:path:{name}"), None, false));
-                self.paths.insert(name.into(), found);
-                found
-            }
-        };
-        if let Some(property) = found {
-            self.put(property, unit, value);
-        }
-        if names_tenant(name) {
-            self.put(self.tenant, unit, value);
-        }
-    }
-
-    /// Puts the units in another order.
-    pub(super) fn reorder(&mut self, order: &[u32]) {
-        self.all.iter_mut().for_each(|property| property.reorder(order));
-    }
-
-    /// All that could tell units apart, by hypothesis.
-    pub(super) fn into_contrasts(self, outcomes: &[Outcome]) -> Vec<Contrast> {
-        let mut contrasts: Vec<Contrast> =
-            self.all.into_iter().filter_map(|property| property.into_contrast(outcomes)).collect();
-        contrasts.sort_by(|a, b| a.hypothesis.cmp(&b.hypothesis));
-        // Of a header or parameter that names tenants, and the authority, the first is meant.
-        contrasts.dedup_by(|later, earlier| later.hypothesis == earlier.hypothesis);
-        contrasts
+        token
     }
 
     fn response(&mut self, unit: usize, headers: List<'_>) {
@@ -213,6 +238,23 @@ impl Properties {
                 self.put(property, unit, value);
             }
         });
+    }
+
+    fn answered_by(&self, heard: &Heard<'_>, headers: List<'_>) -> AnsweredBy {
+        let Some(profile) = self.profile.filter(|profile| !profile.origin.headers.is_empty()) else {
+            return AnsweredBy::Unknown;
+        };
+        let marks = &profile.origin.headers;
+        let mut found = 0;
+        headers.each(&mut |name, _| found += usize::from(marks.iter().any(|mark| mark.eq_ignore_ascii_case(name))));
+        // A 101 is made by what speaks WebSocket, which need not mark it.
+        if found >= marks.len() {
+            AnsweredBy::Api
+        } else if profile.host_matches(heard.authority) && heard.status != Some(101) {
+            AnsweredBy::Intermediary
+        } else {
+            AnsweredBy::Unknown
+        }
     }
 
     /// A request header that was never seen so written.
@@ -256,10 +298,4 @@ impl Properties {
             property.put(unit, value);
         }
     }
-}
-
-/// Whether a header or parameter of that name says on whose behalf it is asked.
-fn names_tenant(name: &str) -> bool {
-    let lower = name.to_ascii_lowercase();
-    ["tenant", "organization", "organisation", "orgid", "org-id", "workspace"].iter().any(|word| lower.contains(word))
 }

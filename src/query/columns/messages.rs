@@ -189,12 +189,12 @@ mod tests {
 
     use super::*;
     use crate::{
-        model::{columns::Columns, flag::Subject, headers::Headers},
+        model::{columns::Columns, flag::Subject},
         profile::Profile,
         query::columns::{
             builder::{Connected, Seen},
             finish,
-            headers::List,
+            heads::Heads,
         },
     };
 
@@ -216,7 +216,7 @@ meaning = "bad"
     /// the instant; they have the ids 1, 2, … `flags` are rules, subjects and the exchanges of their evidence.
     fn columns(close_code: Option<u16>, frames: &[(Side, u8, i64)], flags: &[(&str, &str, u64)]) -> Columns {
         let profile = Profile::parse("p.toml", PROFILE).unwrap();
-        let mut builder = Builder::new(Some(&profile), &[]);
+        let mut builder = Builder::new(Some(&profile));
         builder.next_capture(0, 0);
         builder.messages.count = true;
         builder.connection(&Connected {
@@ -229,21 +229,17 @@ meaning = "bad"
             gaps: 0,
             undecoded: false,
         });
-        let headers = Headers::default();
         builder.exchange(&Seen {
             id: 1,
             connection: 1,
             index: 1,
             method: "GET",
             path: "/channels/abc",
-            authority: "h",
             websocket: true,
-            request_headers: List::Row(&headers),
             head_bytes: 80,
             taken_out: 0,
             body_bytes: 0,
             status: Some(101),
-            response_headers: Some(List::Row(&headers)),
             first_ns: 50,
             answered_ns: 90,
             ended_ns: UNKNOWN,
@@ -260,7 +256,7 @@ meaning = "bad"
             builder.frame(Framed { id, exchange: 1, from, opcode, fin: true, bytes: 7, arrived_ns });
         }
         finish(&mut builder);
-        finish::finish(builder)
+        finish::finish(builder, Heads::new(None, &[]))
     }
 
     const TEXT: u8 = opcode::TEXT;

@@ -58,6 +58,20 @@ impl Property {
         self.of.push(number);
     }
 
+    /// Takes the values of another where it has one, its own elsewhere.
+    pub(super) fn prefer(&mut self, other: &Self) {
+        for (unit, value) in other.of.iter().enumerate() {
+            let Some(text) = usize::from(*value).checked_sub(1).and_then(|at| other.values.get(at)) else { continue };
+            let number = self.number(text);
+            if self.of.len() <= unit {
+                self.of.resize(unit + 1, LACKS);
+            }
+            if let Some(slot) = self.of.get_mut(unit) {
+                *slot = number;
+            }
+        }
+    }
+
     /// Whether there are too many values to tell them apart.
     pub(super) fn is_overflown(&self) -> bool {
         self.overflown
@@ -270,6 +284,14 @@ mod tests {
         let contrast = property(&texts, false).into_contrast(&outcomes(&"raaaaaaaa".repeat(445)[..4000])).unwrap();
         assert_eq!(contrast.values, ["bad", "(others)"]);
         assert_eq!((contrast.of[0], contrast.of[1], contrast.of[3996], contrast.of[3997]), (0, 1, 0, 1));
+    }
+
+    #[test]
+    fn one_is_preferred_to_another_where_it_has_a_value() {
+        let mut tenant = property(&["a", "", "b"], false);
+        tenant.prefer(&property(&["", "", "c", "a", ""], false));
+        let value = |number: &u16| usize::from(*number).checked_sub(1).map_or("", |at| &*tenant.values[at]);
+        assert_eq!(tenant.of.iter().map(value).collect::<Vec<_>>(), ["a", "", "c", "a"]);
     }
 
     #[test]
