@@ -71,6 +71,7 @@ fn sent_of(row: &ExchangeRow, anchor: WallAnchor, thread_header: &str, sampler_h
         sent_bytes: row.offsets.request_end.saturating_sub(row.offsets.request_start),
         end_ms: anchor.unix_ns(end) as f64 / 1e6,
         status: row.status,
+        upgrade: row.scheme.starts_with("ws"),
         thread: header(thread_header),
         sampler: header(sampler_header),
     }

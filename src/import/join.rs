@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Jtl, Role, Row};
+use super::{Jtl, Role, Row, row::IO_ERROR, row::Network};
 
 /// An exchange as far as rows can know it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -22,6 +22,8 @@ pub struct Sent {
     pub end_ms: f64,
     /// The status.
     pub status: Option<u16>,
+    /// Whether it asked for a WebSocket.
+    pub upgrade: bool,
     /// Who the identity headers say sent it.
     pub thread: Option<String>,
     /// The sampler that the identity headers name.
@@ -35,7 +37,7 @@ pub struct Joined {
     pub pairs: Vec<(usize, u64)>,
     /// Rows of requests that sent nothing by their own word: they never reached the network.
     pub never_sent: Vec<usize>,
-    /// Rows that say they sent something which is not in the capture.
+    /// Other rows of requests that are not in the capture.
     pub not_found: Vec<usize>,
     /// Rows of frames on sockets (write, read, close samplers): they are in the capture as frames.
     pub on_sockets: Vec<usize>,
@@ -60,8 +62,7 @@ pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
     let mut joined = Joined::default();
     let mut threads: Vec<(&str, Vec<usize>)> = Vec::new();
     let mut thread_numbers: HashMap<&str, usize> = HashMap::new();
-    // Rows by what they sent, for a first guess.
-    let mut by_bytes: HashMap<u64, Vec<(usize, usize)>> = HashMap::new();
+    let mut clues = Clues::default();
     for (at, row) in jtl.rows.iter().enumerate() {
         if !row.is_request() {
             joined.summed.push(at);
@@ -74,10 +75,16 @@ pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
         if let Some((_, rows)) = threads.get_mut(number) {
             rows.push(at);
         }
-        if let Some(bytes) = row.sent_bytes.filter(|bytes| *bytes > 0) {
-            by_bytes.entry(bytes).or_default().push((number, at));
+        match row.network() {
+            Network::Sent(bytes) => clues.by_bytes.entry(bytes).or_default().push((number, at)),
+            Network::Unsaid => clues.unsaid.push((row.end_ms(), number, at)),
+            Network::Never => {}
+        }
+        if is_open(row) {
+            clues.unsaid.push((row.end_ms(), number, at));
         }
     }
+    clues.unsaid.sort_unstable();
     for (_, rows) in &mut threads {
         rows.sort_by_key(|at| jtl.rows.get(*at).map_or(0, |row| (row.end_ms(), row.line as i64).0));
     }
@@ -88,7 +95,7 @@ pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
     let mut offers: Vec<(usize, i64, u64, usize)> = Vec::new();
     for (connection, exchanges) in &mut connections {
         exchanges.sort_by(|a, b| a.end_ms.total_cmp(&b.end_ms));
-        for number in candidates(jtl, exchanges, &threads, &by_bytes) {
+        for number in candidates(jtl, exchanges, &threads, &clues) {
             let Some((_, rows)) = threads.get(number) else { continue };
             let pairs = align(&jtl.rows, rows, exchanges, &taken);
             let apart: f64 = pairs.iter().map(|(row, at)| distance(&jtl.rows, *row, exchanges, *at)).sum();
@@ -129,12 +136,7 @@ pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
 }
 
 /// The threads that may have a connection: those named by it, else those whose rows look most like its exchanges.
-fn candidates(
-    jtl: &Jtl,
-    exchanges: &[&Sent],
-    threads: &[(&str, Vec<usize>)],
-    by_bytes: &HashMap<u64, Vec<(usize, usize)>>,
-) -> Vec<usize> {
+fn candidates(jtl: &Jtl, exchanges: &[&Sent], threads: &[(&str, Vec<usize>)], clues: &Clues) -> Vec<usize> {
     if let Some(named) = exchanges.iter().find_map(|exchange| exchange.thread.as_deref()) {
         let found = |(_, (name, _)): &(usize, &(&str, Vec<usize>))| is_thread(named, name);
         let found: Vec<usize> = threads.iter().enumerate().filter(found).map(|(number, _)| number).collect();
@@ -142,23 +144,44 @@ fn candidates(
             return found;
         }
     }
-    let mut votes: BTreeMap<usize, usize> = BTreeMap::new();
+    let mut votes: BTreeMap<usize, (usize, f64)> = BTreeMap::new();
     let step = exchanges.len().div_ceil(SAMPLED).max(1);
     for exchange in exchanges.iter().step_by(step) {
-        let rows = by_bytes.get(&exchange.sent_bytes).map(Vec::as_slice).unwrap_or_default();
-        let mut seen: Vec<usize> = Vec::new();
-        for (number, at) in rows {
-            let fits = jtl.rows.get(*at).is_some_and(|row| fits(row, exchange));
-            if fits && !seen.contains(number) {
-                seen.push(*number);
-                *votes.entry(*number).or_default() += 1;
-            }
+        let mut nearest: BTreeMap<usize, f64> = BTreeMap::new();
+        for (number, at) in clues.of(exchange) {
+            let Some(row) = jtl.rows.get(at).filter(|row| fits(row, exchange)) else { continue };
+            let apart = (row.end_ms() as f64 - exchange.end_ms).abs();
+            nearest.entry(number).and_modify(|least| *least = least.min(apart)).or_insert(apart);
+        }
+        for (number, apart) in nearest {
+            let (count, sum) = votes.entry(number).or_default();
+            (*count, *sum) = (*count + 1, *sum + apart);
         }
     }
-    let mut best: Vec<(usize, usize)> = votes.into_iter().collect();
-    best.sort_by_key(|(number, votes)| (usize::MAX - votes, *number));
+    let mut best: Vec<(usize, (usize, f64))> = votes.into_iter().collect();
+    best.sort_by(|(_, (a, a_apart)), (_, (b, b_apart))| b.cmp(a).then(a_apart.total_cmp(b_apart)));
     best.truncate(TRIED);
     best.into_iter().map(|(number, _)| number).collect()
+}
+
+/// Rows with the number of their thread, for a first guess.
+#[derive(Default)]
+struct Clues {
+    /// By what they sent.
+    by_bytes: HashMap<u64, Vec<(usize, usize)>>,
+    /// Those that do not say it, by their end.
+    unsaid: Vec<(i64, usize, usize)>,
+}
+
+impl Clues {
+    /// Threads and rows that may be of that exchange.
+    fn of(&self, exchange: &Sent) -> impl Iterator<Item = (usize, usize)> {
+        let said = self.by_bytes.get(&exchange.sent_bytes).into_iter().flatten().copied();
+        let first = self.unsaid.partition_point(|(end, ..)| (*end as f64) < exchange.end_ms + EARLY);
+        let until = exchange.end_ms + LATE;
+        let behind = self.unsaid.get(first..).unwrap_or_default().iter();
+        said.chain(behind.take_while(move |(end, ..)| *end as f64 <= until).map(|(_, number, at)| (*number, *at)))
+    }
 }
 
 /// Whether `group/7@host`, as the header has it, is `group 1-7`, as the rows have it (with `host-` before, where engines
@@ -211,16 +234,44 @@ fn distance(rows: &[Row], row: usize, exchanges: &[&Sent], at: usize) -> f64 {
     }
 }
 
-/// Whether a row can be that exchange: the same bytes sent (the same code where the file has none), at the same time, to
-/// the same path as far as both know it.
+/// Whether a row can be that exchange: the same bytes sent (the same outcome where the row does not say it), at the same
+/// time, to the same path as far as both know it.
 fn fits(row: &Row, exchange: &Sent) -> bool {
     let apart = row.end_ms() as f64 - exchange.end_ms;
-    let bytes = match row.sent_bytes {
-        Some(bytes) => bytes == exchange.sent_bytes,
-        None => exchange.status.is_some_and(|status| row.code == status.to_string()),
+    let bytes = match row.network() {
+        Network::Sent(bytes) if bytes == exchange.sent_bytes => true,
+        // A sampler that opens, writes and reads counts what it wrote alone.
+        Network::Sent(bytes) => {
+            bytes < exchange.sent_bytes && is_open(row) && exchange.upgrade && exchange.status == Some(101)
+        }
+        Network::Unsaid => same_outcome(row, exchange),
+        Network::Never => false,
     };
     let sampler = exchange.sampler.as_ref().is_none_or(|sampler| row.label == *sampler || row.role == Role::Part);
     (EARLY..=LATE).contains(&apart) && bytes && sampler && same_path(row, exchange)
+}
+
+/// Whether it opened a socket, by its own word.
+fn is_open(row: &Row) -> bool {
+    row.url.is_none() && row.code == "101"
+}
+
+/// Whether a row that does not say what it sent ended as that exchange did. Samplers that open a socket have no URL; nor
+/// have those that read from it, which are no exchange.
+fn same_outcome(row: &Row, exchange: &Sent) -> bool {
+    let same_code = exchange.status.is_some_and(|status| row.code == status.to_string());
+    if row.sent_bytes.is_none() {
+        return same_code;
+    }
+    match (&row.url, exchange.status) {
+        (Some(_), None) => row.code.parse::<u16>().is_err(),
+        (Some(_), Some(_)) => same_code,
+        (None, _) if !exchange.upgrade || row.success => false,
+        (None, None) => row.code == IO_ERROR,
+        // What the plugin takes for no upgrade, as `Connection: keep-alive, Upgrade`.
+        (None, Some(101)) => row.code.is_empty() && row.message.starts_with("Server response should"),
+        (None, Some(_)) => same_code,
+    }
 }
 
 fn same_path(row: &Row, exchange: &Sent) -> bool {
@@ -243,9 +294,9 @@ fn leftovers(jtl: &Jtl, sent: &[Sent], taken: &[bool], joined: &mut Joined) {
         if !row.is_request() || taken.get(at).copied().unwrap_or(false) {
             continue;
         }
-        if row.sent_nothing() {
+        if row.network() == Network::Never {
             joined.never_sent.push(at);
-        } else if row.url.is_none() {
+        } else if row.url.is_none() && !is_open(row) && !row.message.starts_with("Got unexpected status") {
             joined.on_sockets.push(at);
         } else {
             joined.not_found.push(at);
@@ -305,8 +356,9 @@ mod tests {
 
     #[test]
     fn what_is_left_over_says_why() {
+        // As JMeter 5.6 writes them: the text of the exception counts as received.
         let mut never = row("TG 1-1", 1005, 0, "Non HTTP response code: java.net.URISyntaxException");
-        never.bytes = Some(0);
+        never.bytes = Some(1190);
         let mut frame = row("TG 1-1", 1006, 12, "");
         frame.url = None;
         let mut transaction = row("TG 1-1", 1007, 100, "");
@@ -316,6 +368,62 @@ mod tests {
         let joined = join(&jtl, &[sent(9, 1, 1005.0, 100)]);
         assert_eq!((joined.never_sent, joined.on_sockets), (vec![0], vec![1]));
         assert_eq!((joined.summed, joined.not_found, joined.without_row), (vec![2], vec![3], vec![9]));
+    }
+
+    /// Rows of the plugin as it writes them, from a run against a server that refuses.
+    #[test]
+    fn sockets_that_were_refused_are_exchanges() {
+        let socket = |thread: &str, end, code: &str, message: &str, bytes, sent, success| Row {
+            message: message.into(),
+            bytes: Some(bytes),
+            url: None,
+            success,
+            ..row(thread, end, sent, code)
+        };
+        let broken = "Server response should contain 'Connection' header with value 'Upgrade'";
+        let rows = vec![
+            socket(
+                "TG 1-1",
+                1000,
+                "400",
+                "Got unexpected status 400 with statusLine:HTTP/1.1 400 Bad Request",
+                0,
+                0,
+                false,
+            ),
+            socket("TG 1-2", 1010, "", broken, 0, 0, false),
+            socket("TG 1-3", 1020, IO_ERROR, "WebSocket I/O error: Read timed out", 0, 0, false),
+            socket("TG 1-4", 1030, "101", "Switching Protocols", 138, 13, true),
+            // On its socket: a read that came to nothing, one that may, a write, and a read of 101 bytes.
+            socket("TG 1-4", 1031, IO_ERROR, "WebSocket I/O error: Read timed out", 0, 0, false),
+            socket("TG 1-4", 1032, "No response", "Read timeout, no response received.", 0, 0, true),
+            socket("TG 1-4", 1033, "200", "OK", 0, 23, true),
+            socket("TG 1-4", 1034, "200", "OK", 101, 0, true),
+            // None of these got as far as a server.
+            socket("TG 1-5", 1040, IO_ERROR, "WebSocket I/O error: Socket is closed", 0, 0, false),
+            socket("TG 1-6", 5, "Sampler error", "Sampler configured for using existing connection, but", 0, 0, false),
+        ];
+        let upgrade = |id, end, status| Sent { upgrade: true, status, ..sent(id, id, end, 304) };
+        let exchanges = [
+            upgrade(1, 999.0, Some(400)),
+            upgrade(2, 1009.0, Some(101)),
+            upgrade(3, 1019.0, None),
+            upgrade(4, 1029.0, Some(101)),
+        ];
+        let joined = join(&Jtl { rows, malformed: Vec::new(), zoned: true }, &exchanges);
+        assert_eq!(joined.pairs, [(0, 1), (1, 2), (2, 3), (3, 4)]);
+        assert_eq!(joined.differing, [(1, 2), (2, 3)]);
+        assert_eq!((joined.on_sockets, joined.never_sent), (vec![4, 5, 6, 7], vec![8, 9]));
+        assert!(joined.not_found.is_empty() && joined.without_row.is_empty());
+    }
+
+    #[test]
+    fn requests_without_an_answer_are_exchanges() {
+        let lost = "Non HTTP response code: org.apache.http.NoHttpResponseException";
+        let rows = vec![row("TG 1-1", 1000, 0, lost), row("TG 1-1", 1500, 0, lost)];
+        let unanswered = Sent { status: None, ..sent(1, 1, 999.0, 264) };
+        let joined = join(&Jtl { rows, malformed: Vec::new(), zoned: true }, &[unanswered]);
+        assert_eq!((joined.pairs, joined.not_found), (vec![(0, 1)], vec![1]));
     }
 
     #[test]

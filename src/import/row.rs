@@ -62,11 +62,51 @@ impl Row {
         matches!(self.role, Role::Sample | Role::Part)
     }
 
-    /// Whether nothing of it can have reached the network, by its own word.
-    pub fn sent_nothing(&self) -> bool {
-        self.is_request() && self.sent_bytes.unwrap_or(0) == 0 && self.bytes.unwrap_or(0) == 0
+    /// What it says of the network. JMeter notes what was sent once an answer came: a request that failed on its way, and
+    /// an upgrade that was refused, are rows with no bytes sent.
+    pub fn network(&self) -> Network {
+        let failed = self.code.strip_prefix(EXCEPTION).unwrap_or_default();
+        let before = |name: &&str| failed.rsplit('.').next().is_some_and(|class| class == *name);
+        let sampler = self.code == "Sampler error";
+        let setup = self.code == IO_ERROR && SETUP.iter().any(|words| self.message.contains(words));
+        match self.sent_bytes {
+            Some(bytes) if bytes > 0 => Network::Sent(bytes),
+            _ if self.start_ms <= 0 || sampler || setup || BEFORE.iter().any(|name| before(&name)) => Network::Never,
+            _ => Network::Unsaid,
+        }
     }
 }
+
+/// What a row says of the network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Network {
+    /// That so many bytes were sent, CONNECT excluded.
+    Sent(u64),
+    /// That nothing can have been sent.
+    Never,
+    /// Nothing.
+    Unsaid,
+}
+
+/// With what the code of a request begins that failed; a class of Java follows.
+const EXCEPTION: &str = "Non HTTP response code: ";
+/// The code of a socket's sampler that failed.
+pub(super) const IO_ERROR: &str = "Websocket I/O error";
+/// Exceptions that come before anything is sent.
+const BEFORE: &[&str] = &[
+    "ClientProtocolException",
+    "ConnectException",
+    "ConnectTimeoutException",
+    "HttpHostConnectException",
+    "IllegalArgumentException",
+    "MalformedURLException",
+    "SSLException",
+    "SSLHandshakeException",
+    "URISyntaxException",
+    "UnknownHostException",
+];
+/// What a socket's sampler says where no connection came about: `Socket is closed` is a TLS handshake that failed.
+const SETUP: &[&str] = &["Proxy connection setup error", "Socket is closed"];
 
 /// A line that is no row.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -119,7 +119,7 @@ impl Beside {
             (self.of(Role::Transaction), "sums of transaction controllers, no requests"),
             (self.of(Role::Parent), "sums of redirects or embedded parts, which have rows of their own"),
             (joined.never_sent.len(), "never reached the network, by JMeter's own word"),
-            (joined.not_found.len(), "say they sent what is not in the capture"),
+            (joined.not_found.len(), "not found on the wire"),
             (joined.differing.len(), "of those joined say another code than the wire"),
             (joined.without_row.len(), "exchanges that no row is about"),
             (self.jtl.malformed.len(), "lines that are no rows"),
@@ -166,13 +166,17 @@ impl Beside {
 
     /// Why rows are not on the wire.
     fn reasons(&self, text: &mut String) {
-        let mut reasons: BTreeMap<(&str, String), (u64, u64)> = BTreeMap::new();
-        for row in self.joined.never_sent.iter().filter_map(|at| self.jtl.rows.get(*at)) {
-            let why = format!("{}: {}", row.code, row.message);
-            reasons.entry((&row.label, why)).or_insert((0, row.line)).0 += 1;
-        }
-        if !reasons.is_empty() {
-            let _ = writeln!(text, "\nnever reached the network");
+        for (title, rows) in
+            [("never reached the network", &self.joined.never_sent), ("not found on the wire", &self.joined.not_found)]
+        {
+            let mut reasons: BTreeMap<(&str, String), (u64, u64)> = BTreeMap::new();
+            for row in rows.iter().filter_map(|at| self.jtl.rows.get(*at)) {
+                let why = format!("{}: {}", row.code, row.message);
+                reasons.entry((&row.label, why)).or_insert((0, row.line)).0 += 1;
+            }
+            if !reasons.is_empty() {
+                let _ = writeln!(text, "\n{title}");
+            }
             for ((label, why), (number, line)) in reasons.iter().take(LABELS) {
                 let why: String = why.chars().take(150).collect();
                 let _ = writeln!(text, "  {:>9}  {}, line {line}: {}", count(*number), plain(label), plain(&why));
