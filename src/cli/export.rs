@@ -193,6 +193,10 @@ impl Work<'_> {
         let report = Report::default();
         let mut job = Job { capture, filter, about, scrubber, sockets, nameless, options, report, progress };
         (format.write)(&mut job, out)?;
+        if let Some(gone) = capture.gone() {
+            let what = "requests that retention dropped, with what was said on sockets until then";
+            job.report.left_out(what, gone.exchanges.max(1));
+        }
         Ok(job.report)
     }
 

@@ -11,7 +11,7 @@ use std::{
 use clap::ValueEnum;
 
 use crate::{
-    query::{self, Kind, Query, Standing, wire},
+    query::{self, Gone, Kind, Query, Standing, wire},
     store::{CaptureDir, State},
 };
 
@@ -114,6 +114,8 @@ struct CaptureLine {
     started_at: Option<String>,
     state: &'static str,
     complete: Option<bool>,
+    /// Requests that retention dropped.
+    dropped_exchanges: u64,
     segment_bytes: u64,
     error: Option<String>,
 }
@@ -135,14 +137,21 @@ fn captures(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             started_at: None,
             state: "unreadable",
             complete: None,
+            dropped_exchanges: 0,
             segment_bytes: segment_bytes(&one.path.join("segments")),
             error: None,
             path: one.path,
         };
-        match one.meta.and_then(|meta| Ok((Standing::of(&CaptureDir::open(&line.path)?)?, meta))) {
-            Ok((standing, meta)) => {
+        let look = |meta| {
+            let dir = CaptureDir::open(&line.path)?;
+            Ok((Standing::of(&dir)?, Gone::of(&dir)?, meta))
+        };
+        match one.meta.and_then(look) {
+            Ok((standing, gone, meta)) => {
                 line.state = standing.as_str();
-                line.complete = (standing == Standing::Finished).then_some(meta.state == State::Clean);
+                let whole = meta.state == State::Clean && gone.is_none();
+                line.complete = (standing == Standing::Finished).then_some(whole);
+                line.dropped_exchanges = gone.map_or(0, |gone| gone.exchanges);
                 line.started_at = Some(meta.started_at);
             }
             Err(error) => line.error = Some(error.to_string()),
@@ -166,6 +175,9 @@ fn captures(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 fn capture_cells(line: &CaptureLine) -> Vec<Cell> {
     let (ink, state) = match (&line.error, line.complete, line.state) {
         (Some(error), _, _) => (Ink::Bad, error.clone()),
+        (None, _, state) if line.dropped_exchanges > 0 => {
+            (Ink::Odd, format!("{state}, {} dropped", units::count(line.dropped_exchanges, "request")))
+        }
         (None, Some(false), state) => (Ink::Odd, format!("{state}, incomplete")),
         (None, _, "running") => (Ink::Good, "running".to_owned()),
         (None, _, "killed") => (Ink::Odd, "killed".to_owned()),

@@ -142,6 +142,8 @@ pub(super) fn conclude(
             "flags": totals.flags,
             "gaps": totals.gaps,
             "stalled_ns": totals.stalled_ns,
+            "dropped_upto_segment": totals.dropped_upto_segment,
+            "dropped_bytes": totals.dropped_bytes,
             "complete": summary.complete,
             "sockets_opened": totals.sockets_opened,
             "sockets_refused": totals.sockets_refused,

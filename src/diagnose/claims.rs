@@ -105,13 +105,11 @@ impl Evidence<'_> {
             self.verdict.confounded.iter().find(|found| found.hypotheses.iter().any(|id| is_meant(hypothesis, id)));
         if let Some(found) = confounded {
             let taken = found.hypotheses.first().map_or("", String::as_str);
-            if found.experiment.is_empty() {
+            if found.same {
                 return Says::Yes(format!("{taken} is a cause, and {hypothesis} is the same here: {}", found.why));
             }
-            return Says::Unknown(format!(
-                "{hypothesis} cannot be told from {taken} on these data: {}",
-                found.experiment
-            ));
+            let how = found.experiment.as_ref().unwrap_or(&found.why);
+            return Says::Unknown(format!("{hypothesis} cannot be told from {taken} on these data: {how}"));
         }
         if let Some(symptom) = self.columns.symptoms.iter().find(|symptom| symptom.rule == hypothesis) {
             return self.symptom(hypothesis, &symptom.units);

@@ -21,9 +21,6 @@ pub(super) fn arm(hypothesis: &str, cause: Option<&Cause>) -> Option<String> {
         | "sockets-per-token"
         | "authorization-malformed"
         | "invalid-grant-stampede" => TOKENS.to_owned(),
-        "open-sockets" | "sockets-per-address" => {
-            format!("copies={:.0}", value.map_or(10.0, |value| (value - 1.0).max(1.0)))
-        }
         "request-rate" | "byte-rate" => "delay=websocket=false:200ms".to_owned(),
         "connection-rate" => "ramp=60s".to_owned(),
         "since-open" => since_open(threshold.map(|threshold| (threshold.direction, threshold.value))),
@@ -55,16 +52,16 @@ fn header(hypothesis: &str) -> Option<String> {
 }
 
 /// The command: each of these causes taken away alone, against the session as it was, in the capture that `selector`
-/// chooses.
-pub(super) fn command(hypotheses: &[String], cause: &Cause, selector: &str) -> String {
+/// chooses. `None` where none can be taken away: the session as it was can be compared with nothing.
+pub(super) fn command(hypotheses: &[String], cause: &Cause, selector: &str) -> Option<String> {
     let mut arms = vec!["none".to_owned()];
     for arm in hypotheses.iter().filter_map(|hypothesis| arm(hypothesis, Some(cause))) {
         if !arms.contains(&arm) {
             arms.push(arm);
         }
     }
-    let arms: Vec<String> = arms.iter().map(|arm| quoted(arm)).collect();
-    format!("firstframe{selector} experiment --arms {} --rounds 5", arms.join(" "))
+    let words: Vec<String> = arms.iter().map(|arm| quoted(arm)).collect();
+    (arms.len() > 1).then(|| format!("firstframe{selector} experiment --arms {} --rounds 5", words.join(" ")))
 }
 
 /// Two names of one thing, on these data: no experiment of this load tells them apart.
@@ -77,13 +74,13 @@ pub(super) fn one_and_the_same(cause: &str, twin: &str) -> Confounded {
         (Some(scope), None) => format!("all of the load has one {scope}, so that they are one and the same here"),
         _ => "they are the same for every request, so that they are one and the same here".to_owned(),
     };
-    Confounded { hypotheses: vec![cause.to_owned(), twin.to_owned()], experiment: String::new(), why }
+    Confounded { hypotheses: vec![cause.to_owned(), twin.to_owned()], same: true, experiment: None, why }
 }
 
 /// A cause, and other flags that the same defect raises: there is nothing to tell apart.
 pub(super) fn signs(hypotheses: Vec<String>) -> Confounded {
     let why = "the same defect shows as either".to_owned();
-    Confounded { hypotheses, experiment: String::new(), why }
+    Confounded { hypotheses, same: true, experiment: None, why }
 }
 
 /// As a shell takes it for one word.
@@ -109,8 +106,8 @@ pub(super) fn why(hypotheses: &[String], cause: &Cause) -> String {
     let (changed, unchanged) = (named(true), named(false));
     let rest = match (changed.is_empty(), unchanged.is_empty()) {
         (true, _) => {
-            "no change of the client's takes one of them away alone: run the same load again, and see which of them \
-             the refusals follow"
+            "no change of a replay's takes one of them away alone: change the load by hand so that one of them \
+             changes and the others do not, run it again, and see which of them the refusals follow"
                 .to_owned()
         }
         (false, true) => {

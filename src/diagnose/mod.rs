@@ -137,6 +137,7 @@ fn decide(
         }
         let hypotheses = with_cause(rivals);
         verdict.confounded.push(Confounded {
+            same: false,
             experiment: experiments::command(&hypotheses, cause, &options.selector),
             why: experiments::why(&hypotheses, cause),
             hypotheses,

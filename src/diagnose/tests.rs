@@ -55,7 +55,10 @@ fn two_names_of_one_thing_are_no_confounders() {
     let verdict = diagnose(&columns, &claims, &Options::default(), &mut |_| ());
     assert_eq!(verdict.causes[0].hypothesis, "inflight");
     let [same] = verdict.confounded.as_slice() else { panic!("{:#?}", verdict.confounded) };
-    assert_eq!((same.hypotheses.join(" "), same.experiment.as_str()), ("inflight inflight-per-address".to_owned(), ""));
+    assert_eq!(
+        (same.hypotheses.join(" "), same.experiment.as_deref()),
+        ("inflight inflight-per-address".to_owned(), None)
+    );
     assert!(same.why.contains("one address"), "{}", same.why);
     assert_eq!(verdict.claims[0].result, ClaimVerdict::Supported, "{:?}", verdict.claims);
 }
@@ -74,7 +77,7 @@ fn a_defect_comes_before_the_flags_by_which_it_shows() {
     assert_eq!(verdict.causes[0].hypothesis, "unresolved-variable");
     assert_eq!(verdict.causes.len(), 1);
     let same = verdict.confounded.iter().find(|found| found.hypotheses == ["unresolved-variable", "identifier-shape"]);
-    assert_eq!(same.unwrap().experiment, "");
+    assert_eq!(same.unwrap().experiment, None);
     assert!(verdict.claims.iter().all(|claim| claim.result == ClaimVerdict::Supported), "{:?}", verdict.claims);
 }
 

@@ -186,8 +186,11 @@ pub struct Rejected {
 pub struct Confounded {
     /// The ids; the first is the one that was taken as cause.
     pub hypotheses: Vec<String>,
-    /// The command whose result would tell them apart, as typed in a shell.
-    pub experiment: String,
+    /// Whether they are one and the same on these data, so that no experiment of this load tells them apart.
+    pub same: bool,
+    /// The command whose result would tell them apart, as typed in a shell; `None` where no change of the client's takes
+    /// one of them away alone.
+    pub experiment: Option<String>,
     /// How it tells them apart.
     pub why: String,
 }

@@ -3,11 +3,11 @@
 use std::{io::Write, path::Path};
 
 use crate::{
-    model::{WallAnchor, flag::Subject, rows::Row},
+    model::{Timestamp, WallAnchor, flag::Subject, rows::Row},
     profile::{Profile, Refused},
     record::{self, Inspection, Snapshot},
     redact::{Collector, Redactor},
-    store::{self, CaptureDir, LockState, State},
+    store::{self, CaptureDir, LockState, State, retention},
 };
 
 use super::{
@@ -26,6 +26,41 @@ pub struct Capture {
     inspection: Inspection,
     held: Held,
     notes: Vec<String>,
+    gone: Option<Gone>,
+}
+
+/// What retention took from a capture's begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Gone {
+    /// The oldest segment that is there.
+    pub oldest: u64,
+    /// Requests whose rows and bytes have gone; 0 where that was not counted.
+    pub exchanges: u64,
+    /// Where what is there begins, on the capture's clock.
+    pub begins_ns: Timestamp,
+}
+
+impl Gone {
+    /// Nothing where all is there.
+    ///
+    /// # Errors
+    /// Where it cannot be read.
+    pub fn of(dir: &CaptureDir) -> Result<Option<Self>, store::Error> {
+        let retained = retention::read_retained(dir)?.filter(|retained| retained.segment > 1);
+        Ok(retained.map(|kept| Self { oldest: kept.segment, exchanges: kept.exchanges, begins_ns: kept.begins_ns }))
+    }
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let begins = self.begins_ns.0 as f64 / 1e9;
+        write!(f, "retention dropped what was recorded before +{begins:.3} s, ")?;
+        match self.exchanges {
+            0 => write!(f, "segments up to {:06}", self.oldest - 1),
+            1 => write!(f, "1 request"),
+            many => write!(f, "{many} requests"),
+        }
+    }
 }
 
 pub(super) enum Held {
@@ -79,11 +114,12 @@ impl Capture {
     /// # Errors
     /// As [`Self::open`].
     pub fn open_dir(mut dir: CaptureDir, inspection: Inspection) -> Result<Self, Error> {
-        let mut notes = Vec::new();
+        let gone = Gone::of(&dir)?;
+        let mut notes: Vec<String> = gone.iter().map(|gone| format!("{gone}: this is the rest")).collect();
         let mut standing = Standing::of(&dir)?;
         if standing == Standing::Running {
             match Client::connect(&dir) {
-                Ok(client) => return Ok(Self { dir, inspection, held: Held::Recorder(client), notes }),
+                Ok(client) => return Ok(Self { dir, inspection, held: Held::Recorder(client), notes, gone }),
                 Err(error) => {
                     // It may have ended meanwhile. Else it starts, stops, or is being reindexed: the files are there.
                     dir.reload()?;
@@ -119,7 +155,7 @@ impl Capture {
             )),
             Standing::Finished | Standing::Running => {}
         }
-        Ok(Self { dir, inspection, held: Held::Files(standing, rows), notes })
+        Ok(Self { dir, inspection, held: Held::Files(standing, rows), notes, gone })
     }
 
     /// Who holds it.
@@ -170,7 +206,12 @@ impl Capture {
 
     /// Whether everything that passed is in it.
     pub fn is_whole(&self) -> bool {
-        self.dir.meta().state == State::Clean
+        self.dir.meta().state == State::Clean && self.gone.is_none()
+    }
+
+    /// What retention took from its begin.
+    pub fn gone(&self) -> Option<Gone> {
+        self.gone
     }
 
     pub(super) fn held(&self) -> &Held {

@@ -34,7 +34,7 @@ mod secrets;
 mod text;
 
 pub use bytes::{Copied, Missing};
-pub use capture::{Capture, Standing};
+pub use capture::{Capture, Gone, Standing};
 pub use details::{
     ConnectionDetails, Details, Excerpt, ExchangeDetails, FrameDetails, Message, SessionDetails, gather,
 };

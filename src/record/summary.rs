@@ -63,6 +63,12 @@ pub struct Totals {
     pub gap_bytes: u64,
     /// How long recording held up traffic, summed over connections.
     pub stalled_ns: u64,
+    /// The last segment that retention dropped; 0 where all are there.
+    #[serde(default)]
+    pub dropped_upto_segment: u64,
+    /// Bytes that retention dropped, with their tables.
+    #[serde(default)]
+    pub dropped_bytes: u64,
     /// Plaintext bytes from clients.
     pub bytes_from_client: u64,
     /// Plaintext bytes from servers.
@@ -205,6 +211,10 @@ impl Tally {
                 totals.http2_connections += 1;
             }
             Fact::Stalled(stalled) => totals.stalled_ns += stalled.waited_ns,
+            Fact::Dropped(dropped) => {
+                totals.dropped_upto_segment = dropped.upto_segment;
+                totals.dropped_bytes += dropped.bytes;
+            }
             Fact::Gap(gap) => {
                 totals.gaps += 1;
                 totals.gap_bytes += gap.range.len();

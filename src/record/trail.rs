@@ -5,8 +5,8 @@
 //! capture something; this costs those that retention touches, and no file with raw heads lies about.
 
 use crate::{
-    inspect::{self, Inspector},
-    model::rows::Position,
+    inspect::{self, Inspector, Output},
+    model::rows::{Position, Row},
     store::{CaptureDir, Error, SegmentReader, recovery::OnDamage, retention::Retained},
 };
 
@@ -15,12 +15,14 @@ pub(super) struct Trail {
     inspector: Inspector,
     /// The oldest segment that it has not read.
     next: u64,
+    /// Exchanges that were over by then.
+    exchanges: u64,
 }
 
 impl Trail {
     /// Begins with the capture.
     pub(super) fn new(dir: CaptureDir, options: inspect::Options, first: u64) -> Self {
-        Self { dir, inspector: Inspector::new(options), next: first }
+        Self { dir, inspector: Inspector::new(options), next: first, exchanges: 0 }
     }
 
     /// Reads on to the end of segment `upto`, which must have been sealed, and returns the state behind it.
@@ -31,9 +33,16 @@ impl Trail {
             if position.segment > upto {
                 break;
             }
-            self.inspector.push(&event, position, &mut |_| {});
+            self.inspector.push(&event, position, &mut |output| {
+                self.exchanges += u64::from(matches!(output, Output::Row(Row::Exchange(_))));
+            });
         }
         self.next = upto + 1;
-        Ok(Retained { segment: self.next, state: self.inspector.save() })
+        Ok(Retained {
+            segment: self.next,
+            exchanges: self.exchanges,
+            begins_ns: self.inspector.now(),
+            state: self.inspector.save(),
+        })
     }
 }

@@ -123,6 +123,17 @@ fn observer(text: &mut String, summary: &Summary) {
         let (gaps, lost) = (count(totals.gaps), bytes(totals.gap_bytes));
         push_wrapped(text, &format!("not recorded {lost} in {gaps} places: what is said here is of the rest"));
     }
+    if totals.dropped_upto_segment > 0 {
+        let dropped = bytes(totals.dropped_bytes);
+        push_wrapped(
+            text,
+            &format!(
+                "dropped      the oldest {dropped} (segments up to {:06}): these figures include it, what is read later \
+                 does not (hint: --max-bytes, --max-age)",
+                totals.dropped_upto_segment
+            ),
+        );
+    }
     if let Some(failure) = &summary.failure {
         let until = millis(failure.complete_until_ns.0);
         push_wrapped(text, &format!("incomplete   from {until} on: {}", failure.why));

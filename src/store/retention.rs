@@ -48,10 +48,16 @@ impl Options {
 }
 
 /// The state from which derived data can be made again where the first segments are gone: `retained.json`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Retained {
     /// The oldest segment that is kept; `state` is the one before its first record.
     pub segment: u64,
+    /// How many exchanges were over before it, whose rows have gone; 0 where that was not counted.
+    #[serde(default)]
+    pub exchanges: u64,
+    /// When its first record was near, on the capture's clock; 0 where that was not noted.
+    #[serde(default)]
+    pub begins_ns: Timestamp,
     /// The inspector's; this module does not look into it.
     pub state: serde_json::Value,
 }
@@ -261,7 +267,7 @@ mod tests {
             let due = kept.due(&dir, &options, number, LATE).unwrap();
             assert_eq!(due, Kept::default().due(&dir, &options, number, LATE).unwrap(), "after {number}");
             if let Some(upto) = due {
-                write_retained(&dir, &Retained { segment: upto + 1, state: serde_json::Value::Null }).unwrap();
+                write_retained(&dir, &Retained { segment: upto + 1, ..Retained::default() }).unwrap();
                 drop_upto(&dir, upto, Timestamp(0)).unwrap();
                 kept.gone(upto);
                 gone.push(upto);
@@ -288,7 +294,8 @@ mod tests {
         let (_captures, dir) = capture(4);
         let refused = drop_upto(&dir, 2, Timestamp(5)).unwrap_err();
         assert!(matches!(refused, Error::NotRetained { found: None, .. }), "{refused}");
-        let retained = Retained { segment: 3, state: serde_json::json!({"next": {"exchange": 17}}) };
+        let state = serde_json::json!({"next": {"exchange": 17}});
+        let retained = Retained { segment: 3, exchanges: 16, begins_ns: Timestamp(9), state };
         write_retained(&dir, &retained).unwrap();
         assert_eq!(read_retained(&dir).unwrap(), Some(retained));
         assert!(drop_upto(&dir, 3, Timestamp(5)).is_err(), "the state is that of another segment");

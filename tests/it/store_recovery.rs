@@ -167,7 +167,7 @@ fn everything_in_a_capture_is_private() {
     writer.append(&records).unwrap();
     tables::write_tables(&dir, 1, &sample_rows()).unwrap();
     firstframe::store::catalogue::Catalogue::rebuild(&dir).unwrap().close().unwrap();
-    retention::write_retained(&dir, &Retained { segment: 1, state: serde_json::Value::Null }).unwrap();
+    retention::write_retained(&dir, &Retained { segment: 1, ..Retained::default() }).unwrap();
     let everything = files(dir.path());
     assert!(everything.len() > 10, "{everything:?}");
     for (path, _) in everything {
@@ -215,7 +215,10 @@ fn format_1_stays_readable() {
     };
     assert_eq!(rows, sample_rows());
     let retained = retention::read_retained(&dir).unwrap().unwrap();
-    assert_eq!(retained, Retained { segment: 1, state: serde_json::json!({"next": {"exchange": 1}}) });
+    assert_eq!(
+        retained,
+        Retained { segment: 1, state: serde_json::json!({"next": {"exchange": 1}}), ..Retained::default() }
+    );
 }
 
 /// Not a test of its own: what the child processes of the tests above do.
@@ -368,7 +371,7 @@ fn write_fixture(path: &Path) {
     file.write_all(&record(0, b"torn")[..5]).unwrap();
     tables::write_tables(&dir, 1, &sample_rows()).unwrap();
     let state = serde_json::json!({"next": {"exchange": 1}});
-    retention::write_retained(&dir, &Retained { segment: 1, state }).unwrap();
+    retention::write_retained(&dir, &Retained { segment: 1, state, ..Retained::default() }).unwrap();
     dir.set_state(State::Incomplete { from_ns: Some(Timestamp(9_000)), why: "a fixture".into() }).unwrap();
     fs::remove_file(path.join("lock")).unwrap();
 }

@@ -199,7 +199,7 @@ fn confounded(verdict: &Verdict) -> Markup {
             h2 { "Not told apart by these data" }
             @for confounded in &verdict.confounded {
                 p { @for (at, id) in confounded.hypotheses.iter().enumerate() { @if at > 0 { ", " } code { (id) } } ": " (confounded.why) }
-                @if !confounded.experiment.is_empty() { pre { (confounded.experiment) } }
+                @if let Some(experiment) = &confounded.experiment { pre { (experiment) } }
             }
         }
     }

@@ -70,8 +70,8 @@ pub fn full(verdict: &Verdict, subject: Subject<'_>) -> String {
         let _ = writeln!(text, "## Not told apart by these data\n");
         for confounded in &verdict.confounded {
             let _ = writeln!(text, "- {}: {}", escaped(&confounded.hypotheses.join(", ")), escaped(&confounded.why));
-            if !confounded.experiment.is_empty() {
-                let _ = writeln!(text, "\n  ```sh\n  {}\n  ```", confounded.experiment.replace("```", "` ` `"));
+            if let Some(experiment) = &confounded.experiment {
+                let _ = writeln!(text, "\n  ```sh\n  {}\n  ```", experiment.replace("```", "` ` `"));
             }
         }
         let _ = writeln!(text);

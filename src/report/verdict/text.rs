@@ -43,7 +43,7 @@ pub fn short(verdict: &Verdict, subject: Subject<'_>) -> String {
         }
     }
     for confounded in &verdict.confounded {
-        let how = if confounded.experiment.is_empty() { "the same here" } else { "not told apart" };
+        let how = if confounded.same { "the same here" } else { "not told apart" };
         wrapped(&mut text, &format!("{how}: {}", confounded.hypotheses.join(", ")), 2);
     }
     if verdict.refused > 0 {
@@ -105,9 +105,9 @@ fn confounded(text: &mut String, verdict: &Verdict) {
     let _ = writeln!(text, "\nnot told apart by these data");
     for confounded in &verdict.confounded {
         wrapped(text, &format!("{}: {}", confounded.hypotheses.join(", "), confounded.why), 2);
-        if !confounded.experiment.is_empty() {
+        if let Some(experiment) = &confounded.experiment {
             // A command is to be pasted: it is not wrapped.
-            let _ = writeln!(text, "    {}", confounded.experiment);
+            let _ = writeln!(text, "    {experiment}");
         }
     }
 }
