@@ -2,6 +2,7 @@
 
 mod chromium;
 mod command;
+mod evaluated;
 mod foreign;
 mod secrets;
 mod strange;

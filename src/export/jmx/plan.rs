@@ -9,7 +9,7 @@ use crate::redact::{Scrubber, lossy};
 
 use super::{
     Item, Report, Request, Text, What,
-    words::{Piece, Said, Values, cut, issued, written},
+    words::{Piece, Said, Values, cut, issued, literal, written},
     xml::{self, Prop, Xml},
 };
 
@@ -120,7 +120,7 @@ pub(super) fn session(
         Prop::Text("ThreadGroup.on_sample_error", "continue".to_owned()),
         Prop::Raw(controller.to_owned()),
     ];
-    xml.down("ThreadGroup", "ThreadGroupGui", name, &group)?;
+    xml.down("ThreadGroup", "ThreadGroupGui", &literal(name), &group)?;
     let sockets = items.iter().filter(|item| matches!(item.what, What::Open { .. })).count();
     if sockets > 0 {
         let filter = [Prop::Text("filterType", "FilterPingOnly".to_owned()), Prop::Flag("replyToPing", true)];
@@ -222,7 +222,7 @@ impl Writer<'_> {
             } else {
                 self.text(value)
             };
-            headers.push((lossy(&self.scrubber.values(name.as_bytes())), value));
+            headers.push((literal(&lossy(&self.scrubber.values(name.as_bytes()))), value));
         }
         headers
     }
@@ -260,12 +260,12 @@ impl Writer<'_> {
         );
         let protocol = if request.secure { "https" } else { "http" };
         let props = [
-            Prop::Text("HTTPSampler.domain", request.host.clone()),
-            Prop::Text("HTTPSampler.port", request.port.clone()),
+            Prop::Text("HTTPSampler.domain", literal(&request.host)),
+            Prop::Text("HTTPSampler.port", literal(&request.port)),
             Prop::Text("HTTPSampler.protocol", protocol.to_owned()),
             Prop::Text("HTTPSampler.contentEncoding", encoding.to_owned()),
             Prop::Text("HTTPSampler.path", path),
-            Prop::Text("HTTPSampler.method", method.clone()),
+            Prop::Text("HTTPSampler.method", literal(&method)),
             Prop::Flag("HTTPSampler.follow_redirects", false),
             Prop::Flag("HTTPSampler.auto_redirects", false),
             Prop::Flag("HTTPSampler.use_keepalive", true),
@@ -276,7 +276,7 @@ impl Writer<'_> {
         let shown = request.path.split('?').next().unwrap_or_default();
         let shown = lossy(&self.scrubber.target(shown.as_bytes()));
         let name = format!("{method} {shown} (x{})", item.exchange);
-        xml.down("HTTPSamplerProxy", "HttpTestSampleGui", &name.replace("${", "$ {"), &props)?;
+        xml.down("HTTPSamplerProxy", "HttpTestSampleGui", &literal(&name), &props)?;
         let headers = self.headers(request);
         children(xml, &headers, pause, extract)?;
         xml.up()
@@ -285,8 +285,8 @@ impl Writer<'_> {
     fn open(&mut self, xml: &mut Xml<'_>, item: &Item, request: &Request, pause: u64) -> io::Result<()> {
         let props = [
             Prop::Flag("TLS", request.secure),
-            Prop::Text("server", request.host.clone()),
-            Prop::Text("port", request.port.clone()),
+            Prop::Text("server", literal(&request.host)),
+            Prop::Text("port", literal(&request.port)),
             Prop::Text("path", self.path(request)),
             Prop::Text("connectTimeout", "20000".to_owned()),
             Prop::Text("readTimeout", timeout(item)),

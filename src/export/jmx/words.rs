@@ -13,12 +13,13 @@ pub(super) enum Piece {
 }
 
 /// As it stands in a property. Where JMeter evaluates a string, that is where it holds an active `${…}`, it takes `\` off
-/// before `\`, `,` and `$`; where there is none it leaves everything as it is. So text is escaped only beside a variable.
+/// before `\`, `,` and `$`; where there is none it leaves everything as it is. So text is escaped only beside something
+/// active. Captured text that looks active is text: evaluated, `${__groovy(…)}` in a body would run in JMeter.
 pub(super) fn written(pieces: &[Piece]) -> String {
     let active = pieces.iter().any(|piece| match piece {
         Piece::Variable(_) => true,
-        // XML cannot hold it: a function writes it.
-        Piece::Text(text) => text.chars().any(is_unwritable),
+        // XML cannot hold it, or JMeter would evaluate it: a function writes it.
+        Piece::Text(text) => text.contains("${") || text.chars().any(is_unwritable),
     });
     let mut out = String::new();
     for piece in pieces {
@@ -31,6 +32,11 @@ pub(super) fn written(pieces: &[Piece]) -> String {
     out
 }
 
+/// Captured text in which nothing of ours stands.
+pub(super) fn literal(text: &str) -> String {
+    written(&[Piece::Text(text.to_owned())])
+}
+
 fn escape(text: &str, out: &mut String) {
     let mut chars = text.chars().peekable();
     while let Some(c) = chars.next() {
@@ -38,7 +44,8 @@ fn escape(text: &str, out: &mut String) {
             ('\\', Some('\\' | ',' | '$')) => out.push_str("\\\\"),
             // Ours may follow.
             ('\\', None) => out.push_str("\\\\"),
-            ('$', Some('{')) => out.push_str("\\$"),
+            // `\$` would do beside a variable, but is nothing active by itself.
+            ('$', Some('{')) => out.push_str("${__char(36)}"),
             (c, _) if is_unwritable(c) => out.push_str(&format!("${{__char({})}}", u32::from(c))),
             (c, _) => out.push(c),
         }
@@ -170,7 +177,7 @@ fn walk(value: &serde_json::Value, path: &mut String, depth: usize, found: &mut 
         }
         serde_json::Value::Object(items) => {
             for (name, item) in items {
-                if name.contains(['\'', '\\', ';']) {
+                if name.contains(['\'', '\\', ';', '$']) {
                     continue;
                 }
                 path.push_str(&format!("['{name}']"));
@@ -194,9 +201,11 @@ mod tests {
     #[test]
     fn text_is_escaped_beside_variables_only() {
         let text = |text: &str| Piece::Text(text.to_owned());
-        assert_eq!(written(&[text(r#"{"re":"\\d+","v":"${x}"}"#)]), r#"{"re":"\\d+","v":"${x}"}"#);
+        assert_eq!(written(&[text(r#"{"re":"\\d+","v":"$x{y}"}"#)]), r#"{"re":"\\d+","v":"$x{y}"}"#);
+        let lone = written(&[text(r#"{"re":"\\d+","v":"${x}\${y}"}"#)]);
+        assert_eq!(lone, r#"{"re":"\\\d+","v":"${__char(36)}{x}\\${__char(36)}{y}"}"#);
         let beside = [text(r#"{"re":"\\d+\,","v":"${x}","id":""#), Piece::Variable("id_1".to_owned()), text("\"}")];
-        assert_eq!(written(&beside), r#"{"re":"\\\d+\\,","v":"\${x}","id":"${id_1}"}"#);
+        assert_eq!(written(&beside), r#"{"re":"\\\d+\\,","v":"${__char(36)}{x}","id":"${id_1}"}"#);
         assert_eq!(written(&[text("a\u{1}b")]), "a${__char(1)}b");
     }
 

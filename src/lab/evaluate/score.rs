@@ -175,7 +175,8 @@ mod tests {
         assert!(!score(&trial, &wrong).is_right);
         let confounded = Confounded {
             hypotheses: vec!["request-rate".to_owned(), "inflight".to_owned()],
-            experiment: String::new(),
+            same: true,
+            experiment: None,
             why: String::new(),
         };
         assert!(score(&trial, &Verdict { confounded: vec![confounded], ..wrong }).is_right);

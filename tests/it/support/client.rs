@@ -79,7 +79,8 @@ pub fn read_request(stream: &mut impl Read) -> Option<Vec<u8>> {
     stream.read_exact(&mut body).ok().map(|()| body)
 }
 
-fn content_length(head: &str) -> usize {
+/// What a head announces; 0 where it says nothing.
+pub fn content_length(head: &str) -> usize {
     let mut fields = head.lines().filter_map(|line| line.split_once(':'));
     let length = fields.find(|(name, _)| name.eq_ignore_ascii_case("content-length"));
     length.map_or(0, |(_, value)| value.trim().parse().unwrap())
