@@ -42,6 +42,8 @@ pub enum AnomalyKind {
     BytesAfterBody,
     /// A response came for which there was no request.
     UnaskedResponse,
+    /// A whole response behind another one, for which there is no request: a client takes it for its next one's.
+    SurplusResponse,
     /// A status that is not three digits (RFC 9112, 4).
     Status,
     /// The WebSocket frame has a reserved opcode or reserved bits (RFC 6455, 5.2).
@@ -86,6 +88,7 @@ impl AnomalyKind {
             Self::CutShort => "cut-short",
             Self::BytesAfterBody => "bytes-after-body",
             Self::UnaskedResponse => "unasked-response",
+            Self::SurplusResponse => "surplus-response",
             Self::Status => "status",
             Self::ReservedBits => "reserved-bits",
             Self::Masking => "masking",

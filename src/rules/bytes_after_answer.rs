@@ -5,6 +5,10 @@
 //! clients do differs: they drop the connection, skip lines until an answer begins, or take the surplus for the next
 //! answer and report an error for a request that is innocent. What would be evidence: these bytes stand behind the end
 //! that the answer announced.
+//!
+//! A second whole answer to one request is such a surplus, too, and the worst: a client that keeps the connection cannot
+//! but take it for the next answer. Where the next request was on its way already, it is not said: a server that answers
+//! what it has not read yet means to end the connection.
 
 use crate::model::{
     ExchangeId, SessionId,
@@ -37,6 +41,8 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 struct BytesAfterAnswer {
     /// The last answer that ended.
     connections: ByConnection<Answer>,
+    /// A second answer, until it is known when the next request began.
+    second: ByConnection<Flag>,
 }
 
 #[derive(Debug)]
@@ -53,20 +59,27 @@ impl Answer {
         Self { exchange: exchange.id, session, status: exchange.status(), framing }
     }
 
-    fn message(&self) -> String {
+    fn message(&self, whole: bool) -> String {
         let status = self.status.map_or_else(String::new, |status| format!(" {status}"));
         let end = match self.framing {
             Framing::Length(n) => format!("whose Content-Length is {n}"),
             Framing::Chunked => "behind its last chunk".to_owned(),
             Framing::None | Framing::UntilClose => "which has no body".to_owned(),
         };
+        if whole {
+            return format!(
+                "the server sent another whole answer behind its answer{status} to {}: a client takes it for that to its next \
+                 request",
+                self.exchange
+            );
+        }
         format!("the server sent more bytes behind its answer{status} to {}, {end}", self.exchange)
     }
 }
 
 impl Rule for BytesAfterAnswer {
     fn hears(&self) -> &[Heard] {
-        &[Heard::ConnectionClosed, Heard::Exchange, Heard::Anomaly, Heard::End]
+        &[Heard::ConnectionClosed, Heard::RequestHead, Heard::Exchange, Heard::Anomaly, Heard::End]
     }
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
@@ -76,25 +89,46 @@ impl Rule for BytesAfterAnswer {
                 self.connections.set(exchange.connection, Answer::of(exchange, session));
             }
             What::Anomaly(open, anomaly)
-                if anomaly.kind == AnomalyKind::BytesAfterBody && anomaly.range.from == Side::Server =>
+                if matches!(anomaly.kind, AnomalyKind::BytesAfterBody | AnomalyKind::SurplusResponse)
+                    && anomaly.range.from == Side::Server =>
             {
                 // An answer may be over before its request is.
                 let answered = open.filter(|exchange| exchange.response.is_some());
                 let last = answered.map(|exchange| Answer::of(exchange, session));
                 let Some(last) = last.or_else(|| self.connections.take(observation.connection)) else { return };
                 let subject = Subject::Exchange(last.exchange);
-                raise(Flag {
+                let whole = anomaly.kind == AnomalyKind::SurplusResponse;
+                let flag = Flag {
                     rule: INFO.id,
                     severity: INFO.severity,
                     subject,
                     session: last.session,
-                    message: last.message(),
+                    message: last.message(whole),
                     evidence: vec![Evidence::bytes(subject, anomaly.range, anomaly.at)],
                     at: observation.at,
-                });
+                };
+                if whole {
+                    self.second.set(observation.connection, flag);
+                } else {
+                    raise(flag);
+                }
             }
-            What::ConnectionClosed(connection) => drop(self.connections.take(connection.id)),
-            What::End => drop(self.connections.drain()),
+            What::RequestHead(exchange) => {
+                let Some(flag) = self.second.take(exchange.connection) else { return };
+                if flag.evidence.iter().all(|place| place.at <= exchange.request_first_byte) {
+                    raise(Flag { at: observation.at, ..flag });
+                }
+            }
+            What::ConnectionClosed(connection) => {
+                self.connections.take(connection.id);
+                if let Some(flag) = self.second.take(connection.id) {
+                    raise(Flag { at: observation.at, ..flag });
+                }
+            }
+            What::End => {
+                self.connections.drain();
+                self.second.drain().into_iter().for_each(|(_, flag)| raise(Flag { at: observation.at, ..flag }));
+            }
             _ => {}
         }
     }

@@ -173,7 +173,10 @@ impl Http1 {
         if waiting.is_none() {
             // An unasked 101 leaves nothing to hope for: what follows is not HTTP.
             let lost_ground = status == Some(101);
-            self.anomaly(AnomalyKind::UnaskedResponse, head.range, at, lost_ground, out);
+            let surplus =
+                self.lanes.server.begun && !(interim || status == Some(408) || self.unclear || head.range.is_empty());
+            let kind = if surplus { AnomalyKind::SurplusResponse } else { AnomalyKind::UnaskedResponse };
+            self.anomaly(kind, head.range, at, lost_ground, out);
             if lost_ground {
                 self.go_opaque(out);
                 return None;
@@ -234,7 +237,7 @@ impl Http1 {
         }
     }
 
-    fn name(&self, named: &[(AnomalyKind, ByteRange)], at: Timestamp, out: &mut Sink<'_>) {
+    fn name(&mut self, named: &[(AnomalyKind, ByteRange)], at: Timestamp, out: &mut Sink<'_>) {
         for (kind, range) in named {
             self.anomaly(*kind, *range, at, false, out);
         }

@@ -5,8 +5,9 @@
 //!
 //! - **Pairing.** Responses answer requests in order. A response may begin before its request has ended. One that comes
 //!   while the request's head is still on its way (431 to a head that is too large) is held until that head is
-//!   complete. One for which there is no request (a 408 to an idle client) is decoded as *exchange 0*, after an
-//!   `UnaskedResponse`.
+//!   complete. One for which there is no request is decoded as *exchange 0*, after a `SurplusResponse`: the server
+//!   answered twice. It is an `UnaskedResponse` where another reason is likely (nothing was answered before, a 408 to an
+//!   idle client, an interim one) or possible (something of the client's was not understood, and may have been answered).
 //! - **Upgrades.** After a request with `Upgrade`, and after CONNECT, the client's bytes are held until the response
 //!   decides whether they are HTTP or the next protocol's (bounded). If the response grants while that request's body
 //!   is still on its way, the body is decoded to its end first.
@@ -109,6 +110,9 @@ pub struct Http1 {
     /// Whether a request was seen to come before the answer to the one before had ended.
     #[serde(default)]
     pipelined: bool,
+    /// Whether there was something besides the requests that the server may have answered.
+    #[serde(default)]
+    unclear: bool,
 }
 
 /// Which protocol the connection speaks.
@@ -509,7 +513,19 @@ impl Http1 {
         }
     }
 
-    fn anomaly(&self, kind: AnomalyKind, range: ByteRange, at: Timestamp, opaque: bool, out: &mut Sink<'_>) {
+    fn anomaly(&mut self, kind: AnomalyKind, range: ByteRange, at: Timestamp, opaque: bool, out: &mut Sink<'_>) {
+        self.unclear |= match kind {
+            AnomalyKind::Gap => true,
+            AnomalyKind::BytesAfterBody
+            | AnomalyKind::ChunkSize
+            | AnomalyKind::ContentLength
+            | AnomalyKind::CutShort
+            | AnomalyKind::HeadTooLarge
+            | AnomalyKind::NotHttp
+            | AnomalyKind::TooMuchWaiting
+            | AnomalyKind::TransferEncoding => range.from == Side::Client,
+            _ => false,
+        };
         out(Event::Anomaly(Anomaly { kind, range, at, opaque }));
     }
 
