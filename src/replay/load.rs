@@ -1,5 +1,6 @@
 //! Reads from a capture what its clients did ([`Script`]): which requests and sockets make a session from the tables,
-//! every byte and instant from the segments. What cannot be replayed in full is refused, and what is missing is named.
+//! every byte and instant from the segments. Requests of no session are sessions here, one for each connection. What cannot
+//! be replayed in full is refused, and what is missing is named.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -14,7 +15,7 @@ use crate::{
         ConnectionId, ExchangeId, SessionId, Side, Timestamp,
         exchange::{self, Scheme},
         http::{Body, Head},
-        rows::{ConnectionRow, ExchangeRow, Position, Row, SessionRow},
+        rows::{ConnectionRow, ExchangeRow, Position, Row},
         trace::{Fact, TraceEvent},
         websocket::opcode,
     },
@@ -58,8 +59,7 @@ pub fn load(capture: &Capture, wanted: &Wanted<'_>) -> Result<Script, Error> {
     let mut index = BTreeMap::new();
     for session in &rows.sessions {
         index.insert(session.id, script.sessions.len());
-        let sequential = matches!(session.correlated_by.as_str(), "header" | "key" | "token");
-        script.sessions.push(Session { id: session.id, sequential });
+        script.sessions.push(session.clone());
     }
     for (id, row) in &rows.connections {
         let Some(tape) = tapes.remove(id) else { continue };
@@ -79,7 +79,9 @@ pub fn load(capture: &Capture, wanted: &Wanted<'_>) -> Result<Script, Error> {
 
 /// What the tables say.
 struct Rows {
-    sessions: Vec<SessionRow>,
+    /// In the order of ids.
+    sessions: Vec<Session>,
+    /// Each with its session.
     exchanges: BTreeMap<ExchangeId, ExchangeRow>,
     connections: BTreeMap<ConnectionId, ConnectionRow>,
     left_out: Vec<String>,
@@ -87,12 +89,17 @@ struct Rows {
 
 impl Rows {
     fn read(capture: &Capture, wanted: &Wanted<'_>) -> Result<Self, Error> {
-        let mut sessions: BTreeMap<SessionId, SessionRow> = BTreeMap::new();
+        let mut sessions: BTreeMap<SessionId, Session> = BTreeMap::new();
+        let mut members: BTreeMap<ExchangeId, SessionId> = BTreeMap::new();
         each(capture, Kind::Sessions, None, |row| {
             if let Row::Session(row) = row {
-                sessions.insert(row.id, row);
+                members.extend(row.sockets.iter().chain(&row.exchanges).map(|id| (*id, row.id)));
+                let sequential = matches!(row.correlated_by.as_str(), "header" | "key" | "token");
+                sessions.insert(row.id, Session { id: row.id, sequential });
             }
         })?;
+        let mut left_out = Vec::new();
+        lonely(capture, &mut sessions, &mut members, &mut left_out)?;
         for id in wanted.sessions {
             if !sessions.contains_key(id) {
                 let range = sessions.keys().next().copied().zip(sessions.keys().next_back().copied());
@@ -103,22 +110,18 @@ impl Rows {
             sessions.retain(|id, _| wanted.sessions.contains(id));
         }
         if let Some(filter) = wanted.filter {
-            let mut taken = BTreeSet::new();
+            let mut taken: BTreeSet<SessionId> = BTreeSet::new();
             each(capture, Kind::Exchanges, Some(filter), |row| {
                 if let Row::Exchange(row) = row {
-                    taken.extend(row.session);
+                    taken.extend(members.get(&row.id));
                 }
             })?;
             sessions.retain(|id, _| taken.contains(id));
         }
-        let mut left_out = Vec::new();
         if sessions.is_empty() {
             return Err(Error::Nothing { capture: capture.dir().name(), why: Self::why_nothing(capture)? });
         }
-        let members: BTreeMap<ExchangeId, SessionId> = sessions
-            .values()
-            .flat_map(|session| session.sockets.iter().chain(&session.exchanges).map(|id| (*id, session.id)))
-            .collect();
+        members.retain(|_, session| sessions.contains_key(session));
         let mut exchanges = BTreeMap::new();
         each(capture, Kind::Exchanges, None, |row| {
             if let Row::Exchange(row) = row
@@ -147,7 +150,9 @@ impl Rows {
                 connections.insert(row.id, row);
             }
         })?;
-        if wanted.sessions.is_empty() && wanted.filter.is_none() {
+        if !wanted.sessions.is_empty() || wanted.filter.is_some() {
+            left_out.clear();
+        } else {
             let (http2, opaque) = silent;
             left_out.extend((http2 > 0).then(|| format!("{http2} connections spoke HTTP/2, which is not decoded")));
             left_out.extend((opaque > 0).then(|| format!("{opaque} connections were not HTTP/1")));
@@ -171,6 +176,44 @@ impl Rows {
             (all, http2) => format!("of its {all} connections {http2} spoke HTTP/2, which is not decoded"),
         })
     }
+}
+
+/// Makes sessions of the requests that are of none, one for each of their connections: nothing that a client sent is left
+/// out because nobody knows whose it was. Their ids follow those of the capture, the same each time.
+fn lonely(
+    capture: &Capture,
+    sessions: &mut BTreeMap<SessionId, Session>,
+    members: &mut BTreeMap<ExchangeId, SessionId>,
+    left_out: &mut Vec<String>,
+) -> Result<(), Error> {
+    let oldest = capture.dir().segments()?.into_iter().min().unwrap_or(1);
+    let mut lonely: BTreeMap<ConnectionId, Vec<ExchangeId>> = BTreeMap::new();
+    each(capture, Kind::Exchanges, None, |row| {
+        if let Row::Exchange(row) = row
+            && !members.contains_key(&row.id)
+        {
+            lonely.entry(row.connection).or_default().push(row.id);
+        }
+    })?;
+    let mut begun_before = 0;
+    each(capture, Kind::Connections, None, |row| {
+        if let Row::Connection(row) = row
+            && row.extent.first.segment < oldest
+        {
+            begun_before += lonely.remove(&row.id).map_or(0, |exchanges| exchanges.len());
+        }
+    })?;
+    if begun_before > 0 {
+        left_out.push(format!(
+            "{begun_before} requests of no session are on connections whose beginning was dropped by retention"
+        ));
+    }
+    let before = sessions.keys().next_back().map_or(0, |id| id.0);
+    for (id, exchanges) in (before + 1..).map(SessionId).zip(lonely.into_values()) {
+        sessions.insert(id, Session { id, sequential: false });
+        members.extend(exchanges.into_iter().map(|exchange| (exchange, id)));
+    }
+    Ok(())
 }
 
 fn each(capture: &Capture, kind: Kind, filter: Option<&Filter>, mut take: impl FnMut(Row)) -> Result<(), QueryError> {

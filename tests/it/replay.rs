@@ -397,6 +397,31 @@ fn plain_and_reverse_connections_are_replayed_as_they_were() {
 }
 
 #[test]
+fn requests_that_are_nobodys_are_replayed_too() {
+    let place = Place::new(Behaviour { plain: true, ..Behaviour::default() });
+    let origin = place.origin.address;
+    let recording = place.product.record(&["--name", "nobody"]);
+    // Two at once, and nothing that tells whose they are.
+    let mut connections = [(); 2].map(|()| client::dial(recording.address));
+    for round in 0..2 {
+        for (at, http) in connections.iter_mut().enumerate() {
+            let target = format!("http://{origin}/api/v2/scripts/{at}{round}");
+            http.write_all(format!("GET {target} HTTP/1.1\r\nHost: {origin}\r\n\r\n").as_bytes()).unwrap();
+        }
+        connections.iter_mut().for_each(|http| assert!(client::read_response(http).0.starts_with("HTTP/1.1 200")));
+    }
+    drop(connections);
+    recording.stop();
+    let rows = place.product.json("ls", &["exchanges", "-c", "nobody"]);
+    assert!(rows.iter().any(|row| row["session"].is_null()), "{rows:#?}");
+    let replayed = place.replay(&["-c", "nobody", "--name", "again"]);
+    assert_eq!((&replayed["sent"], &replayed["comparison"]["identical"]), (&4.into(), &4.into()), "{replayed:#}");
+    assert_eq!(replayed["comparison"]["differences"], serde_json::json!([]), "{replayed:#}");
+    let compared = place.product.json("compare", &["nobody", "again", "--json"]).remove(0);
+    assert_eq!((&compared["requests"], &compared["empty"]), (&4.into(), &true.into()), "{compared:#}");
+}
+
+#[test]
 fn another_server_takes_the_place_of_the_captured_one() {
     let place = Place::new(Behaviour::default());
     place.record("first", |proxy, ca| assert_eq!(user(proxy, ca, "u1"), 200));
