@@ -324,8 +324,9 @@ impl Steps {
         let (first, last) = (levels.first()?, levels.last()?);
         let (begins, quarter, half, most) =
             (self.risen(levels, 0.1), self.risen(levels, 0.25), self.risen(levels, 0.5), self.risen(levels, 0.75));
-        let slope = if most == quarter { 0.0 } else { 0.5 * (last.rate() - first.rate()) / (most - quarter) };
-        Some(Soft { begins, half, slope })
+        // A rise within one step is a jump, whatever comes before it.
+        let slope = 0.5 * (last.rate() - first.rate()) / (most - quarter);
+        (most != quarter).then_some(Soft { begins, half, slope })
     }
 
     /// The first step from which on more is refused than before it, found by splitting the accepted side again for as

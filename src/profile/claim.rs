@@ -110,7 +110,7 @@ pub const HYPOTHESES: &[&str] = &[
 ];
 
 /// Hypotheses that end in a name of the traffic's own; in a claim `*` stands for any name.
-pub const HYPOTHESIS_PREFIXES: &[&str] = &["contrast:header:", "contrast:path:", "contrast:server:"];
+pub const HYPOTHESIS_PREFIXES: &[&str] = &["contrast:header:", "contrast:path:", "contrast:query:", "contrast:server:"];
 
 /// Whether there is a hypothesis of that id.
 pub fn is_hypothesis(id: &str) -> bool {

@@ -70,6 +70,14 @@ pub(super) const ALL: &[Hypothesis] = &[
         refuted_by: "Refusals of the other values.",
     },
     Hypothesis {
+        id: "contrast:query:*",
+        kind: Kind::Other,
+        unit: None,
+        means: "One value of a parameter in the query, or its absence, is refused more than the others.",
+        advice: "Send what the accepted requests send.",
+        refuted_by: "The same requests with that parameter changed are refused as well.",
+    },
+    Hypothesis {
         id: "contrast:server:*",
         kind: Kind::Other,
         unit: None,

@@ -340,6 +340,7 @@ impl<'p> Builder<'p> {
                 }
             }
         }
+        self.paths.read_query(unit, seen.path);
         let knows_none = profile.is_none_or(|profile| profile.routes.is_empty() && profile.sockets.is_empty());
         let asked = self.about.as_ref().is_none_or(|ids| ids.binary_search(&seen.id).is_ok());
         Routed { number: self.routes.number(&self.label), counted: asked && (knows_none || template.is_some()) }

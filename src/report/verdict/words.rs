@@ -50,12 +50,13 @@ pub fn lead(verdict: &Verdict) -> [String; 2] {
 fn causes(verdict: &Verdict) -> [String; 2] {
     let Some((first, others)) = verdict.causes.split_first() else { return [String::new(), String::new()] };
     let one = format!(
-        "{}: this explains {} of {} refusals among {} ({}).",
+        "{}: this explains {} of {} refusals among {} ({}){}.",
         opening(first),
         share(first.explains),
         count(verdict.refused),
         units(verdict),
-        rate(verdict.refused, verdict.total)
+        rate(verdict.refused, verdict.total),
+        caveat(first)
     );
     let mut rest: Vec<String> =
         others.iter().map(|cause| format!("{} by {}", share(cause.explains), title(cause))).collect();
@@ -71,6 +72,26 @@ fn causes(verdict: &Verdict) -> [String; 2] {
     };
     [one, two]
 }
+
+/// What keeps the first cause from being the whole of it, with what joins it; empty where nothing does.
+fn caveat(cause: &Cause) -> String {
+    let soft = cause.threshold.as_ref().is_some_and(|threshold| threshold.soft.is_some());
+    if !soft && cause.refused_covered * 2 < cause.covered {
+        return format!(
+            "; but it takes more: only {} of the {} that it covers were refused, and what decides among them is not seen",
+            rate(cause.refused_covered, cause.covered),
+            count(cause.covered)
+        );
+    }
+    let sizes = cause.threshold.as_ref().filter(|_| matches!(cause.hypothesis.as_str(), "head-size" | "body-size"));
+    match sizes.filter(|threshold| threshold.curve.len() <= FEW_SIZES) {
+        Some(_) => "; there were few sizes, so that it may be what is in them, and not how long they are".to_owned(),
+        None => String::new(),
+    }
+}
+
+/// Where requests have so few sizes, each size is a kind of request.
+const FEW_SIZES: usize = 8;
 
 /// `8,290 requests`; where messages on sockets can be refused as well, `8,290 requests and 1,741 messages`.
 fn units(verdict: &Verdict) -> String {
