@@ -1,9 +1,13 @@
-//! `host-form`: `Host` is missing, impossible, not that of the connection, or bears a port that goes without saying.
+//! `host-form`: `Host` is missing, impossible, not that of the connection, or bears a port that goes without saying; or an
+//! absolute target is not that of the connection.
 //!
 //! Source: RFC 9112, 3.2 (a request of HTTP/1.1 without `Host` gets a 400), 3.2.2; RFC 9110, 7.2. Measured: JMeter's
 //! WebSocket plugin always sends the port (`Host: api.test:443`), which the standard allows and some virtual hosts do not
 //! know; a `Host` that the plan sets is sent as it is, whatever CONNECT said. What would be evidence: the same request
 //! with the bare host passes.
+//!
+//! In a tunnel an absolute target of the tunnel's own server is rewritten by the proxy, as that plugin sends it. One that
+//! names another server, or another port by its scheme, is relayed as it is: what the server makes of it is its own.
 //!
 //! A `Host` that is there twice is `duplicate-header`'s.
 
@@ -24,7 +28,8 @@ use super::{
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "host-form",
     group: Group::Head,
-    summary: "a request's Host is missing, impossible, not that of the connection, or bears the default port",
+    summary: "a request's Host is missing, impossible, not that of the connection (as may be an absolute target), or bears \
+              the default port",
     severity: Severity::Error,
     needs: &[Needs::RequestHead],
     known: Known::Before,
@@ -66,6 +71,43 @@ impl Rule for HostForm {
 }
 
 fn judge(exchange: &Exchange, named: bool) -> Option<Fault> {
+    let host = judge_host(exchange, named);
+    match judge_target(exchange, named) {
+        Some(target) if host.as_ref().is_none_or(|fault| fault.severity < Severity::Error) => Some(target),
+        _ => host,
+    }
+}
+
+/// An absolute target counts for more than `Host` (RFC 9112, 3.2.2).
+fn judge_target(exchange: &Exchange, named: bool) -> Option<Fault> {
+    let target = exchange.request.target();
+    if !named || target.first() == Some(&b'/') {
+        return None;
+    }
+    let scheme = memchr::memmem::find(target, b"://")?;
+    let default: &[u8] = match target.get(..scheme)?.to_ascii_lowercase().as_slice() {
+        b"https" | b"wss" => b"443",
+        b"http" | b"ws" => b"80",
+        _ => return None,
+    };
+    let rest = target.get(scheme + 3..)?;
+    let written = rest.split(|b| matches!(b, b'/' | b'?' | b'#')).next()?;
+    let host = written.rsplit(|b| *b == b'@').next()?;
+    let (wanted, given) = (exchange.authority.as_bytes(), or_default(split(host), default));
+    let secure = matches!(exchange.scheme, Scheme::Https | Scheme::Wss);
+    if host.is_empty() || wanted.is_empty() || same(given, or_default(split(wanted), port_of(secure))) {
+        return None;
+    }
+    let what = format!(
+        "the target leads to {}:{}, but the connection was asked to lead to {}",
+        words::name(given.0),
+        words::name(given.1),
+        words::name(wanted)
+    );
+    Some(Fault { severity: Severity::Warning, what, place: fault::target(exchange, 0..scheme + 3 + written.len()) })
+}
+
+fn judge_host(exchange: &Exchange, named: bool) -> Option<Fault> {
     let head = &exchange.request;
     let Some(field) = head.lines("host").next() else {
         let needed = head.request_version() == b"1.1";
@@ -85,11 +127,9 @@ fn judge(exchange: &Exchange, named: bool) -> Option<Fault> {
         return fault(Severity::Error, "Host is no `host` or `host:port`".to_owned());
     }
     let secure = matches!(exchange.scheme, Scheme::Https | Scheme::Wss);
-    let default: &[u8] = if secure { b"443" } else { b"80" };
-    let (wanted, wanted_port) = split(exchange.authority.as_bytes());
-    let given_port = if port.is_empty() { default } else { port };
-    let wanted_port = if wanted_port.is_empty() { default } else { wanted_port };
-    if named && !wanted.is_empty() && !(bare(name).eq_ignore_ascii_case(bare(wanted)) && given_port == wanted_port) {
+    let default = port_of(secure);
+    let wanted = or_default(split(exchange.authority.as_bytes()), default);
+    if named && !wanted.0.is_empty() && !same(or_default((name, port), default), wanted) {
         let (host, authority) = (words::name(host), words::name(exchange.authority.as_bytes()));
         return fault(
             Severity::Warning,
@@ -101,6 +141,19 @@ fn judge(exchange: &Exchange, named: bool) -> Option<Fault> {
         return fault(Severity::Hint, what);
     }
     None
+}
+
+fn port_of(secure: bool) -> &'static [u8] {
+    if secure { b"443" } else { b"80" }
+}
+
+fn or_default<'a>((name, port): (&'a [u8], &'a [u8]), default: &'a [u8]) -> (&'a [u8], &'a [u8]) {
+    (name, if port.is_empty() { default } else { port })
+}
+
+/// Whether host and port lead to one place.
+fn same((name, port): (&[u8], &[u8]), (wanted, wanted_port): (&[u8], &[u8])) -> bool {
+    bare(name).eq_ignore_ascii_case(bare(wanted)) && port == wanted_port
 }
 
 /// Host and port, which may be empty.
