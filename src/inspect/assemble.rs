@@ -1,9 +1,14 @@
 //! HTTP events to exchanges.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    decode::{HttpEvent, SwitchedTo},
+    decode::{
+        HttpEvent, SwitchedTo,
+        content::{Decoded, decode_content},
+    },
     model::{
         ExchangeId, Side, Timestamp,
         exchange::{Change, Exchange},
@@ -275,8 +280,9 @@ impl Fold<'_, '_> {
         if open.upgrade {
             return;
         }
-        let body = collector.collected(open.exchange.request_body.bytes).whole().unwrap_or_default();
-        let keys = open.new_keys(keys_of(&mut shared.redactor, shared.places.of_body(body)));
+        let sent = collector.collected(open.exchange.request_body.bytes).whole().unwrap_or_default();
+        let body = without_coding(&open.exchange.request, sent, shared.options.body_cap);
+        let keys = open.new_keys(keys_of(&mut shared.redactor, shared.places.of_body(&body)));
         open.exchange.borne.keys.extend(keys.iter().map(|key| shared.sessions.shown(*key)));
         match open.awaits_body.take() {
             Some(bears) => {
@@ -440,6 +446,16 @@ pub(super) fn keys_of(redactor: &mut Redactor, found: Vec<Found<'_>>) -> Vec<Key
         value: redactor.digest(&[name.as_bytes(), b"\0", &value].concat()),
     };
     found.into_iter().map(mark).collect()
+}
+
+/// A body without its content coding; one that is larger then than `cap` is none, as if it had been sent so.
+fn without_coding<'a>(head: &Head, sent: &'a [u8], cap: usize) -> Cow<'a, [u8]> {
+    let coding = head.header("content-encoding").filter(|coding| !coding.is_empty() && !sent.is_empty());
+    match coding.map(|coding| decode_content(coding, sent, cap)) {
+        None => Cow::Borrowed(sent),
+        Some(Decoded::Whole(plain)) => Cow::Owned(plain),
+        Some(Decoded::Capped(_) | Decoded::Damaged(_) | Decoded::Unsupported(_)) => Cow::Borrowed(b""),
+    }
 }
 
 /// Whether credentials are of the scheme `Basic`.
