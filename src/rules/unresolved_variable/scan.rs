@@ -27,6 +27,8 @@ pub(super) enum Kind {
     Encoded,
     /// `{{name}}`
     Braces,
+    /// `%7B%7Bname%7D%7D`
+    EncodedBraces,
     /// `<EOF>`
     EndOfFile,
     /// `NOT_FOUND`
@@ -56,13 +58,16 @@ impl Leak {
             let name = raw.get(open..raw.len().saturating_sub(close)).unwrap_or_default();
             match memchr(b'(', name) {
                 Some(at) => format!("{}(…)", words::name(name.get(..at).unwrap_or_default())),
-                None => words::name(name.trim_ascii()),
+                None => words::name(without_spaces(name.trim_ascii())),
             }
         };
         match self.kind {
             Kind::Dollar => format!("the variable ${{{}}} was not resolved", inner(2, 1)),
             Kind::Encoded => format!("the variable ${{{}}} was not resolved (and then encoded)", inner(6, 3)),
             Kind::Braces => format!("the variable {{{{{}}}}} was not resolved", inner(2, 2)),
+            Kind::EncodedBraces => {
+                format!("the variable {{{{{}}}}} was not resolved (and then encoded)", inner(6, 6))
+            }
             Kind::EndOfFile => "<EOF> is what a CSV Data Set gives at its end".to_owned(),
             Kind::NotFound => "NOT_FOUND is what extractors give by default".to_owned(),
             Kind::Undefined => "`undefined` is what scripts make of a variable without value".to_owned(),
@@ -77,9 +82,13 @@ impl Leak {
     pub(super) fn severity(&self) -> Severity {
         match self.kind {
             Kind::Dollar | Kind::Encoded | Kind::EndOfFile | Kind::Object => Severity::Error,
-            Kind::Braces | Kind::Undefined | Kind::Null | Kind::NotANumber | Kind::NotFound | Kind::Named => {
-                Severity::Warning
-            }
+            Kind::Braces
+            | Kind::EncodedBraces
+            | Kind::Undefined
+            | Kind::Null
+            | Kind::NotANumber
+            | Kind::NotFound
+            | Kind::Named => Severity::Warning,
         }
     }
 }
@@ -193,19 +202,46 @@ fn all_braces(text: &[u8]) -> impl Iterator<Item = Leak> {
     })
 }
 
-/// `%24%7Bname%7D`.
+/// `%24%7Bname%7D`, `%7B%7Bname%7D%7D`.
 fn encoded(text: &[u8]) -> Option<Leak> {
     memchr_iter(b'%', text).find_map(|at| {
         let open = text.get(at..at + 6)?;
-        if !open.eq_ignore_ascii_case(b"%24%7B") {
+        let (kind, close): (Kind, &[u8]) = if open.eq_ignore_ascii_case(b"%24%7B") {
+            (Kind::Encoded, b"%7D")
+        } else if open.eq_ignore_ascii_case(b"%7B%7B") {
+            (Kind::EncodedBraces, b"%7D%7D")
+        } else {
             return None;
-        }
+        };
         let rest = text.get(at + 6..)?;
         let rest = rest.get(..LONGEST).unwrap_or(rest);
-        let close = memchr_iter(b'%', rest)
-            .find(|at| rest.get(*at..*at + 3).is_some_and(|three| three.eq_ignore_ascii_case(b"%7D")))?;
-        (close > 0).then(|| Leak::new(at..at + 6 + close + 3, Kind::Encoded, text.len()))
+        let ends = |at: &usize| rest.get(*at..*at + close.len()).is_some_and(|end| end.eq_ignore_ascii_case(close));
+        let length = memchr_iter(b'%', rest).find(ends)?;
+        let sound = match kind {
+            // As bare ones: what is within may be meant otherwise.
+            Kind::EncodedBraces => is_plain(rest.get(..length)?),
+            _ => length > 0,
+        };
+        sound.then(|| Leak::new(at..at + 6 + length + close.len(), kind, text.len()))
     })
+}
+
+/// Whether that is a name, with encoded spaces around it.
+fn is_plain(encoded: &[u8]) -> bool {
+    let name = without_spaces(encoded);
+    let begins = name.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'_');
+    begins && name.iter().all(|b| b.is_ascii_alphanumeric() || b"_-.$".contains(b))
+}
+
+fn without_spaces(encoded: &[u8]) -> &[u8] {
+    let mut name = encoded;
+    while let Some(rest) = name.strip_prefix(b"%20").or_else(|| name.strip_prefix(b"+")) {
+        name = rest;
+    }
+    while let Some(rest) = name.strip_suffix(b"%20").or_else(|| name.strip_suffix(b"+")) {
+        name = rest;
+    }
+    name
 }
 
 /// How long the name is that ends before `close`. It begins with a letter or `_`, after spaces; behind a parenthesis
