@@ -6,7 +6,13 @@ use serde_json::Value;
 
 use crate::{
     decode::content::decode_content,
-    model::{exchange::Exchange, http::Head, observation::Collected},
+    model::{
+        anomaly::{Anomaly, AnomalyKind},
+        exchange::Exchange,
+        http::Head,
+        observation::Collected,
+        side::Side,
+    },
 };
 
 use super::words;
@@ -20,6 +26,11 @@ pub(super) fn is_endless(head: &Head) -> bool {
     [&b"text/event-stream"[..], b"multipart/x-mixed-replace"]
         .iter()
         .any(|endless| media.get(..endless.len()).is_some_and(|start| start.eq_ignore_ascii_case(endless)))
+}
+
+/// Whether it is bytes of the server's that are no answer: of what comes behind them, little is known.
+pub(super) fn is_none(anomaly: &Anomaly) -> bool {
+    anomaly.range.from == Side::Server && (anomaly.opaque || anomaly.kind == AnomalyKind::BytesAfterBody)
 }
 
 /// The body without its content coding, as far as it is there.

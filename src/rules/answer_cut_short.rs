@@ -6,7 +6,8 @@
 //! be evidence: the server's FIN or RST stands in the trace before the answer's last byte.
 //!
 //! An answer that only the connection's end completes cannot be told from one that was cut. Streams of events end so. A
-//! client that ended first, or had ended its sending, may be the reason: that is `client-abort`.
+//! client that ended first, or had ended its sending, may be the reason: that is `client-abort`. Nor is it said where the
+//! server's bytes were not understood any more.
 
 use crate::model::{
     ExchangeId, SessionId, Timestamp,
@@ -55,6 +56,8 @@ struct Seen {
     head: Option<ByteRange>,
     /// What was not complete when its exchange was over, until it is known who closed.
     cuts: Vec<Cut>,
+    /// Whether the server's bytes are not understood any more.
+    opaque: bool,
 }
 
 #[derive(Debug)]
@@ -75,6 +78,11 @@ impl Rule for AnswerCutShort {
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
+            What::Anomaly(_, anomaly) if anomaly.opaque && anomaly.range.from == Side::Server => {
+                if let Some(seen) = self.connections.entry(observation.connection) {
+                    seen.opaque = true;
+                }
+            }
             What::Anomaly(_, anomaly)
                 if anomaly.kind == AnomalyKind::CutShort && anomaly.range.from == Side::Server =>
             {
@@ -87,7 +95,7 @@ impl Rule for AnswerCutShort {
                 let head = self.connections.get_mut(exchange.connection).and_then(|seen| seen.head.take());
                 let Some((answer, how)) = cut(exchange, head) else { return };
                 let Some(seen) = self.connections.entry(exchange.connection) else { return };
-                if seen.cuts.len() < MOST {
+                if !seen.opaque && seen.cuts.len() < MOST {
                     seen.cuts.push(Cut {
                         exchange: exchange.id,
                         session: observation.session.map(|session| session.id),

@@ -6,7 +6,8 @@
 //!
 //! A client that ends its sending behind a whole request and then takes the answer has not aborted anything. What the
 //! server or the proxy ended first is not the client's. Nor is the end of a stream of events, which has no other; and who
-//! leaves within an answer may have read enough of it, so that this is a hint.
+//! leaves within an answer may have read enough of it, so that this is a hint. Where the connection's bytes were no HTTP
+//! any more, or something came that is no answer, what was complete is not known, and nobody is blamed.
 
 use crate::model::{
     ExchangeId, SessionId, Timestamp,
@@ -46,6 +47,8 @@ const PIPELINED: usize = 64;
 struct ClientAbort {
     /// What was not complete when its exchange was over, until it is known who closed: right afterwards.
     cut: ByConnection<Vec<Cut>>,
+    /// Connections on which the server sent what is no answer, since the last one.
+    odd: ByConnection<()>,
 }
 
 #[derive(Debug)]
@@ -71,12 +74,18 @@ enum How {
 
 impl Rule for ClientAbort {
     fn hears(&self) -> &[Heard] {
-        &[Heard::ConnectionClosed, Heard::Exchange, Heard::End]
+        &[Heard::ConnectionClosed, Heard::Exchange, Heard::Anomaly, Heard::End]
     }
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
+            What::Anomaly(_, anomaly) if answer::is_none(anomaly) => {
+                self.odd.set(observation.connection, ());
+            }
             What::Exchange(exchange, _) => {
+                if exchange.response_body.complete {
+                    self.odd.take(exchange.connection);
+                }
                 let Some(how) = cut(exchange) else { return };
                 let Some(cuts) = self.cut.entry(exchange.connection) else { return };
                 if cuts.len() < PIPELINED {
@@ -92,14 +101,18 @@ impl Rule for ClientAbort {
                 }
             }
             What::ConnectionClosed(connection) => {
-                let Some(cuts) = self.cut.take(connection.id) else { return };
+                let is_odd = self.odd.take(connection.id).is_some();
+                let Some(cuts) = self.cut.take(connection.id).filter(|_| !is_odd) else { return };
                 let Some((closed, ..)) = connection.closed else { return };
                 let ended = connection.ended.of(Side::Client).unwrap_or(closed);
                 for cut in cuts.iter().filter(|cut| ended_by(connection, cut.over) == Some(Closer::Client)) {
                     raise(flag(cut, ended, observation.at));
                 }
             }
-            What::End => drop(self.cut.drain()),
+            What::End => {
+                self.cut.drain();
+                self.odd.drain();
+            }
             _ => {}
         }
     }

@@ -3,15 +3,18 @@
 //! Source: the profile's marks of a true answer (headers, places in error bodies); and pages that intermediaries make,
 //! as captured: nginx's `<hr><center>nginx`, HAProxy's "Your browser sent an invalid request.", `Server: awselb/2.0`,
 //! CloudFront's own `Server`, and Node's bare `Connection: close` without a body. An answer that bears all marks is the
-//! API's, whatever it looks like; `Server: nginx` alone says nothing, since answers that it passes on have it, too.
+//! API's, whatever it looks like; `Server: nginx` alone says nothing, since answers that it passes on have it, too. Bytes
+//! that are no HTTP at all, where an answer should begin, are not the API's either: another port's, a TLS alert, a banner.
 
 use std::sync::Arc;
 
 use crate::model::{
+    anomaly::{Anomaly, AnomalyKind},
     exchange::Exchange,
     flag::{Evidence, Flag, Severity, Subject},
     http::Head,
     observation::{Collected, Heard, Observation, What},
+    side::Side,
 };
 
 use crate::profile::Profile;
@@ -22,7 +25,7 @@ use super::{Group, Known, Needs, Options, Rule, RuleInfo, answer, words};
 pub(super) const INFO: RuleInfo = RuleInfo {
     id: "not-from-api",
     group: Group::ServerSide,
-    summary: "an answer lacks the marks of the API, or is a page of a known intermediary",
+    summary: "an answer lacks the marks of the API, is a page of a known intermediary, or is no HTTP at all",
     severity: Severity::Warning,
     needs: &[Needs::Response],
     known: Known::With,
@@ -39,11 +42,19 @@ struct NotFromApi {
 
 impl Rule for NotFromApi {
     fn hears(&self) -> &[Heard] {
-        &[Heard::Exchange]
+        &[Heard::Exchange, Heard::Anomaly]
     }
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
-        let What::Exchange(exchange, body) = observation.what else { return };
+        let (exchange, body) = match observation.what {
+            What::Exchange(exchange, body) => (exchange, body),
+            What::Anomaly(Some(exchange), anomaly)
+                if anomaly.kind == AnomalyKind::NotHttp && anomaly.range.from == Side::Server =>
+            {
+                return raise(no_http(exchange, anomaly, observation));
+            }
+            _ => return,
+        };
         let Some(head) = exchange.response.as_ref() else { return };
         let Some(status) = head.status().filter(|status| *status != 101) else { return };
         if exchange.proxy_made.is_some() {
@@ -100,6 +111,24 @@ impl NotFromApi {
         let lacks = |pointer: &&crate::profile::Pointer| json.as_ref().is_none_or(|json| pointer.find(json).is_none());
         let lacking = marks.pointers.iter().chain(&marks.error_pointers).find(lacks);
         Some(lacking.map(|pointer| format!("{} in its JSON body", pointer.as_str())))
+    }
+}
+
+/// Where an answer should begin, something else does.
+fn no_http(exchange: &Exchange, anomaly: &Anomaly, observation: &Observation<'_>) -> Flag {
+    let subject = Subject::Exchange(exchange.id);
+    Flag {
+        rule: INFO.id,
+        severity: Severity::Error,
+        subject,
+        session: observation.session.map(|session| session.id),
+        message: format!(
+            "{} {}: what the server sent in the place of an answer is no HTTP; nothing more of the connection is read",
+            words::method(exchange),
+            words::path(exchange)
+        ),
+        evidence: vec![Evidence::bytes(subject, anomaly.range, anomaly.at)],
+        at: observation.at,
     }
 }
 

@@ -19,7 +19,7 @@ use crate::model::{
     trace::{ByteRange, Closer},
 };
 
-use super::{Group, Known, Needs, Rule, RuleInfo, connections::ByConnection, words};
+use super::{Group, Known, Needs, Rule, RuleInfo, answer, connections::ByConnection, words};
 
 /// See the module.
 pub(super) const INFO: RuleInfo = RuleInfo {
@@ -113,11 +113,15 @@ impl StaleKeepalive {
 
 impl Rule for StaleKeepalive {
     fn hears(&self) -> &[Heard] {
-        &[Heard::ConnectionClosed, Heard::Exchange, Heard::End]
+        &[Heard::ConnectionClosed, Heard::Exchange, Heard::Anomaly, Heard::End]
     }
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
+            // Something came, though it was no answer.
+            What::Anomaly(_, anomaly) if answer::is_none(anomaly) => {
+                self.connections.take(observation.connection);
+            }
             What::Exchange(exchange, _) => {
                 let Some(seen) = self.connections.entry(exchange.connection) else { return };
                 if let Some(at) = exchange.response_last_byte {
