@@ -244,7 +244,8 @@ fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Resu
     inspector.secrets.headers.extend(profile.secrets.headers.iter().cloned());
     inspector.secrets.fields.extend(profile.secrets.query.iter().chain(&profile.secrets.fields).cloned());
     if !profile.secrets.paths.is_empty() || !profile.secrets.frames.is_empty() {
-        inspector.secrets.further = Further::new(Arc::new(Unnamed(profile.secrets.clone())));
+        inspector.secrets.further =
+            Further::new(Arc::new(Unnamed { secrets: profile.secrets.clone(), missing: profile.unresolved.clone() }));
     }
     if settings.origin("inspect.identity_headers").is_none() {
         inspector.identity_headers.clone_from(&profile.identity_headers);
@@ -260,15 +261,24 @@ fn inspection(settings: &Settings, profile: &Profile, key: RedactionKey) -> Resu
 }
 
 /// A profile's secrets that no name marks. Its module and the redactor's lie side by side: neither knows the other.
-struct Unnamed(Secrets);
+struct Unnamed {
+    secrets: Secrets,
+    /// What stands where a value is missing: rules are to name it.
+    missing: Vec<String>,
+}
 
 impl Find for Unnamed {
     fn in_path(&self, path: &[u8]) -> Vec<Range<usize>> {
-        self.0.in_path(path)
+        let is_missing = |place: &Range<usize>| {
+            path.get(place.clone()).is_some_and(|there| self.missing.iter().any(|word| word.as_bytes() == there))
+        };
+        let mut places = self.secrets.in_path(path);
+        places.retain(|place| !is_missing(place));
+        places
     }
 
     fn in_text(&self, text: &[u8]) -> Vec<Range<usize>> {
-        self.0.in_frame(text)
+        self.secrets.in_frame(text)
     }
 }
 

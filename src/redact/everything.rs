@@ -48,6 +48,9 @@ impl Collector {
 
     /// A value that is known for a secret, wherever it was said.
     pub fn value(&mut self, kind: &'static str, value: &[u8]) {
+        if is_unresolved(value) {
+            return;
+        }
         let digest = self.digests.of(value);
         self.gathered.add(kind, value, digest, value);
     }
@@ -79,7 +82,7 @@ impl Collector {
             let plain = plain.as_deref().unwrap_or(value);
             let digest = self.digests.of(plain);
             self.gathered.add(secret.kind, plain, digest, value);
-            for inner in self.places.inner(secret, value) {
+            for inner in self.places.inner(secret, value).into_iter().filter(|inner| !is_unresolved(inner)) {
                 let digest = self.digests.of(&inner);
                 self.gathered.add(secret.kind, &inner, digest, &inner);
             }

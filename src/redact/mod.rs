@@ -4,11 +4,14 @@
 //! *values seen so far* (`seen`: a token that was in a header is found again in a path). The second knows recent
 //! secrets only; whoever must be sure makes two passes over everything (`everything`). Raw bytes never leave through here.
 
+mod credentials;
 mod everything;
+mod fields;
 mod further;
 mod known;
 mod lines;
 mod markup;
+mod nothing;
 mod places;
 mod seen;
 
@@ -110,7 +113,7 @@ impl Redactor {
     /// They are looked for elsewhere from now on.
     pub fn credentials(&mut self, authorization: &[u8]) -> Option<Digest> {
         let mut secrets = Vec::new();
-        places::credentials(authorization, &mut secrets);
+        credentials::credentials(authorization, &mut secrets);
         let secret = secrets.pop()?;
         let value = authorization.get(secret.range.clone())?;
         self.learn_from(&secret, value);
@@ -150,6 +153,11 @@ impl Redactor {
         Cow::Owned(self.render(text.as_bytes(), named))
     }
 
+    /// A header's name as it may be shown, where that is not as it is: secrets seen so far are replaced.
+    pub fn name(&mut self, name: &[u8]) -> Option<String> {
+        self.seen.any_in(name).then(|| self.render(name, Vec::new()))
+    }
+
     /// A head's names and values as they may be shown.
     pub fn headers(&mut self, head: &Head) -> Headers {
         let mut headers = Headers::with_capacity(head.fields.len(), head.raw.len());
@@ -162,9 +170,15 @@ impl Redactor {
             let (name, value) = (field.name.of(&head.raw), field.value.of(&head.raw));
             let plain = matches!(self.places.header(name), Place::Plain)
                 && !places::may_hold_jwt(value)
+                && !credentials::begins(value)
                 && !self.seen.any_in(value);
+            // A head that was put together wrongly may have a secret in the place of a name.
+            let shown_name = self.name(name);
             headers.push_with(
-                |text| push_lossy(text, name),
+                |text| match &shown_name {
+                    Some(shown) => text.push_str(shown),
+                    None => push_lossy(text, name),
+                },
                 |text| match plain {
                     true => push_lossy(text, value),
                     false => text.push_str(&self.header(name, value)),
@@ -225,9 +239,12 @@ impl Redactor {
     }
 }
 
-/// Whether a value is a variable that was not resolved.
+/// Whether a value is a variable that was not resolved, or what stands for it: to look for that everywhere would hide
+/// what rules say.
 fn is_unresolved(value: &[u8]) -> bool {
-    (value.starts_with(b"${") && value.ends_with(b"}")) || (value.starts_with(b"{{") && value.ends_with(b"}}"))
+    (value.starts_with(b"${") && value.ends_with(b"}"))
+        || (value.starts_with(b"{{") && value.ends_with(b"}}"))
+        || nothing::is_nothing(value)
 }
 
 /// Sorted and without overlaps: where two overlap, the one that begins first (the longer of two that begin together)
@@ -514,6 +531,129 @@ mod tests {
         for kept in [r#"{"code":"not.found","tokens":3}"#, "a=b", r#"{"password":""}"#, r#"{"password":null}"#] {
             assert_eq!(r.text(kept), kept);
         }
+    }
+
+    #[test]
+    fn fields_of_what_was_meant_to_be_json_and_of_other_notations() {
+        for text in [
+            "{'password': 'S3cret-1'}",
+            "{'a':1,'password':'S3cret-1','b':2}",
+            "{password: \"S3cret-1\"}",
+            "{password: 'S3cret-1'}",
+            "{ user: 'u', password : S3cret-1 }",
+            "{password:S3cret-1,user:u}",
+            "{\"password\": S3cret-1}",
+            "{\"password\": 'S3cret-1'}",
+            "{\"password\": 8S3cret-1_!}",
+            "{'password': b'S3cret-1'}",
+            "[user:u, password:S3cret-1]",
+            "password: S3cret-1\n",
+            "user: u\r\npassword: S3cret-1\r\nx: y",
+            "login:\n  - user: u\n    access_token:   \"S3cret-1\"\n",
+            "- password: S3cret-1 \"and\" more, really",
+            "{\"yaml\":\"user: u\\npassword: S3cret-1\\n\"}",
+            "{\"yaml\":\"user:\\n  password: S3cret-1\"}",
+            "{'token': ['x', 'S3cret-1']}",
+            "Authorization: Bearer S3cret-1",
+            "curl -H 'Authorization: Bearer S3cret-1' https://api.test/",
+            "{'password': 'S3cret-1",
+            "{password: S3cret-1",
+        ] {
+            let shown = redactor().text(text).into_owned();
+            assert!(!shown.contains("S3cret-1"), "{text} -> {shown}");
+            let mut all = Collector::new([7; 32], &Options::default());
+            all.text(text.as_bytes());
+            let left = all.finish(Lengths::Free).text(b"again S3cret-1").into_owned();
+            // What is a longer value (a whole line of YAML) is found as a whole alone.
+            assert!(
+                text.contains("more") || text.contains('_') || text.contains("b'") || !left.ends_with(b"S3cret-1"),
+                "{text}"
+            );
+        }
+        for kept in [
+            "Unexpected token: } at 3",
+            "{\"message\":\"Invalid token: expected a string, password: required\"}",
+            "unknown field 'password': it must be set",
+            "{password: null, token: undefined, secret: ${secret}}",
+            "{\"password\": ${password}, \"token\": {{token}}, \"secret\": true}",
+            "query ($token: String!) { login(token: $token) { id } }",
+            "token:\n  id: 3\n",
+            "see https://a.b/c at 12:30:45",
+            "{'password': None, 'user': 'u'}",
+        ] {
+            assert_eq!(redactor().text(kept), kept);
+        }
+    }
+
+    #[test]
+    fn hostile_fields_cost_no_more_than_their_length() {
+        for unit in [
+            "password:",
+            "'password':",
+            "{password:",
+            "password: '",
+            "\\\\\"password\\\":",
+            "- ",
+            " :",
+            "\n:",
+            "token:[",
+        ] {
+            let text = unit.repeat((1 << 20) / unit.len());
+            let _ = redactor().text(&text);
+        }
+    }
+
+    #[test]
+    fn credentials_are_known_by_their_scheme_in_any_header() {
+        let mut r = redactor();
+        let f = |value: &str| redactor().fingerprint("token", value.as_bytes());
+        for (name, value, secret) in [
+            ("Autorization", "Bearer m1sspelt", Some("m1sspelt")),
+            ("X-Forwarded-Authorization", "basic dTpw", Some("dTpw")),
+            ("X-Mine", "Token 0123456789abcdef", Some("0123456789abcdef")),
+            ("X-Mine", "Token expired", None),
+            ("X-Mine", "Basic plan", None),
+            ("X-Mine", "Bearer", None),
+            ("WWW-Authenticate", "Bearer realm=\"api\", error=\"invalid_token\"", None),
+            ("Proxy-Authenticate", "Negotiate YII0123456789==", None),
+            ("X-Mine", "bearer", None),
+        ] {
+            let expected = match secret {
+                Some(secret) => value.replace(secret, &f(secret)),
+                None => value.to_owned(),
+            };
+            assert_eq!(r.header(name.as_bytes(), value.as_bytes()), expected);
+            let lines = r.headers(&head(&[(name, value)]));
+            assert_eq!(lines.iter().next().unwrap(), (name, expected.as_str()));
+        }
+    }
+
+    #[test]
+    fn a_known_secret_in_the_place_of_a_headers_name_is_replaced() {
+        let mut r = redactor();
+        r.learn("token", b"Known-t0ken-0123456789");
+        let shown = r.headers(&head(&[("Bearer Known-t0ken-0123456789", "v"), ("Host", "h")]));
+        let name = format!("Bearer {}", r.fingerprint("token", b"Known-t0ken-0123456789"));
+        assert_eq!(shown.iter().collect::<Vec<_>>(), [(name.as_str(), "v"), ("Host", "h")]);
+    }
+
+    #[test]
+    fn what_stands_where_a_value_is_missing_is_shown_and_not_looked_for() {
+        let further = Further::new(std::sync::Arc::new(Last));
+        let mut r = Redactor::with_options([7; 32], &Options { further, ..Options::default() });
+        for target in
+            ["/channels/NOT_FOUND", "/channels/${channel}", "/c/{{id}}", "/c/undefined", "/c?token=${t}", "/c/null"]
+        {
+            assert_eq!(r.target(target.as_bytes()), target);
+        }
+        assert_eq!(r.header(b"Authorization", b"Bearer NOT_FOUND"), "Bearer NOT_FOUND");
+        assert_eq!(r.header(b"Authorization", b"Bearer ${token}"), "Bearer ${token}");
+        let words = "GET /channels/NOT_FOUND: NOT_FOUND is what extractors give by default";
+        assert_eq!(r.text(words), words);
+        let mut all = Collector::new([7; 32], &Options::default());
+        all.header(b"Authorization", b"Bearer undefined");
+        all.value("token", b"NOT_FOUND");
+        assert_eq!(&*all.finish(Lengths::Free).text(b"undefined NOT_FOUND"), b"undefined NOT_FOUND");
     }
 
     #[test]

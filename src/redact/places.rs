@@ -5,7 +5,14 @@ use std::ops::Range;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use memchr::{memchr, memchr_iter};
 
-use super::{Digest, Further, Options, known::percent_places, markup, quick_hash};
+use super::{
+    Digest, Further, Options,
+    credentials::{cookies, credentials, in_any_header, protocols, set_cookie},
+    known::percent_places,
+    markup,
+    nothing::is_nothing,
+    quick_hash,
+};
 
 /// A secret's place in the bytes at hand.
 #[derive(Clone, Debug)]
@@ -14,7 +21,7 @@ pub(super) struct Secret {
     pub(super) kind: &'static str,
     /// What stands for it, where that is not the digest of the bytes at that place (an encoded form).
     pub(super) digest: Option<Digest>,
-    encoded: bool,
+    pub(super) encoded: bool,
 }
 
 impl Secret {
@@ -97,9 +104,10 @@ pub(super) struct Places {
 /// What is longer may be a secret in letters alone.
 const LONGEST_WORD: usize = 20;
 
-/// Whether a segment can be nothing but a word of an API's.
+/// Whether a segment can be nothing but a word of an API's, or stands where a value is missing.
 fn is_word(segment: &[u8]) -> bool {
-    segment.len() <= LONGEST_WORD && segment.iter().all(|b| b.is_ascii_lowercase() || *b == b'-')
+    let is_lower = |b: &u8| b.is_ascii_lowercase() || *b == b'-';
+    (segment.len() <= LONGEST_WORD && segment.iter().all(is_lower)) || is_nothing(segment)
 }
 
 /// Slots of the cache of header names.
@@ -141,7 +149,7 @@ const QUERY_ONLY: &str = "code";
 /// Levels of URLs within parameters of URLs that are looked into.
 const NESTED: usize = 2;
 /// A name longer than this is none of ours.
-const LONGEST_NAME: usize = 64;
+pub(super) const LONGEST_NAME: usize = 64;
 
 impl Places {
     pub(super) fn new(options: &Options) -> Self {
@@ -239,7 +247,10 @@ impl Places {
     /// The secrets in a header's value.
     pub(super) fn in_header(&mut self, name: &[u8], value: &[u8], out: &mut Vec<Secret>) {
         match self.header(name) {
-            Place::Plain => jwts(value, out),
+            Place::Plain => match in_any_header(name, value) {
+                Some(secret) => out.push(secret),
+                None => jwts(value, out),
+            },
             Place::Credentials => credentials(value, out),
             Place::Cookies => cookies(value, out),
             Place::SetCookie => set_cookie(value, out),
@@ -247,6 +258,7 @@ impl Places {
             Place::Protocols => protocols(value, out),
             Place::Whole(kind) => out.extend((!value.is_empty()).then(|| Secret::new(0..value.len(), kind))),
         }
+        without_variables(value, out);
     }
 
     /// The secrets in a request's target, or a URL.
@@ -257,6 +269,7 @@ impl Places {
         if out.len() > named {
             disjoint(out);
         }
+        without_variables(target, out);
     }
 
     /// Userinfo, what the path holds, and parameters with secret names in query and fragment (RFC 3986, 3.2.1, 3.4).
@@ -294,12 +307,10 @@ impl Places {
         }
     }
 
-    /// JSON fields, also of JSON within a JSON string, form fields, SASL's answers, JWTs by their shape, and what messages
+    /// Fields with a colon, as JSON has them, form fields, SASL's answers, JWTs by their shape, and what messages
     /// hold.
     pub(super) fn text(&self, text: &[u8], out: &mut Vec<Secret>) {
-        if memchr(b'"', text).is_some() {
-            self.json(text, out);
-        }
+        self.fields(text, out);
         for equals in memchr_iter(b'=', text) {
             let before = text.get(..equals).unwrap_or_default();
             let in_name = |b: &&u8| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-' | b'%');
@@ -324,42 +335,11 @@ impl Places {
         sasl(text, out);
         jwts(text, out);
         disjoint(out);
+        without_variables(text, out);
     }
 
-    /// Every colon may follow a name in quotes, which may be escaped. (Colons are fewer than quotes.)
-    fn json(&self, text: &[u8], out: &mut Vec<Secret>) {
-        let mut done = 0;
-        for colon in memchr_iter(b':', text) {
-            let before = text.get(..colon).unwrap_or_default().trim_ascii_end();
-            let Some((b'"', before)) = before.split_last() else { continue };
-            let escapes = before.iter().rev().take_while(|b| **b == b'\\').count();
-            let before = before.get(..before.len() - escapes).unwrap_or_default();
-            let length = before.iter().rev().take(LONGEST_NAME + 1).take_while(|b| !matches!(b, b'"' | b'\\')).count();
-            let begin = before.len() - length;
-            let (rest, name) = before.split_at_checked(begin).unwrap_or_default();
-            if begin <= done || rest.last() != Some(&b'"') || !self.is_secret(name, false) {
-                continue;
-            }
-            let Some(value) = value_after_colon(text, colon) else { continue };
-            if value.is_empty() && text.get(value.start) == Some(&b'[') {
-                done = strings_of(text, value.start + 1, out);
-                continue;
-            }
-            done = value.end;
-            if plain(name) == b"authorization" {
-                let mut inner = Vec::new();
-                credentials(text.get(value.clone()).unwrap_or_default(), &mut inner);
-                out.extend(inner.into_iter().map(|secret| Secret {
-                    range: value.start + secret.range.start..value.start + secret.range.end,
-                    ..secret
-                }));
-            } else {
-                push(out, value);
-            }
-        }
-    }
-
-    fn is_secret(&self, name: &[u8], query: bool) -> bool {
+    /// Whether a field, or a parameter of a `query`, of that name holds a secret.
+    pub(super) fn is_secret(&self, name: &[u8], query: bool) -> bool {
         if name.is_empty() || name.len() > LONGEST_NAME {
             return false;
         }
@@ -377,8 +357,13 @@ impl Places {
     }
 }
 
+/// Rules name what was sent in the place of a value: that is no secret.
+fn without_variables(bytes: &[u8], out: &mut Vec<Secret>) {
+    out.retain(|secret| !bytes.get(secret.range.clone()).is_some_and(is_nothing));
+}
+
 /// Sorted, and of two that overlap the first.
-fn disjoint(out: &mut Vec<Secret>) {
+pub(super) fn disjoint(out: &mut Vec<Secret>) {
     out.sort_by_key(|secret| secret.range.start);
     out.dedup_by(|later, earlier| later.range.start < earlier.range.end);
 }
@@ -393,7 +378,7 @@ pub(super) fn may_hold_jwt(bytes: &[u8]) -> bool {
 }
 
 /// JWTs (RFC 7519): three parts in Base64 with dots between, the first of which is a JSON object (`eyJ` is `{"`).
-fn jwts(bytes: &[u8], out: &mut Vec<Secret>) {
+pub(super) fn jwts(bytes: &[u8], out: &mut Vec<Secret>) {
     if !may_hold_jwt(bytes) {
         return;
     }
@@ -445,38 +430,9 @@ fn sasl(text: &[u8], out: &mut Vec<Secret>) {
     }
 }
 
-fn push(out: &mut Vec<Secret>, range: Range<usize>) {
+pub(super) fn push(out: &mut Vec<Secret>, range: Range<usize>) {
     if !range.is_empty() {
         out.push(Secret::new(range, "secret"));
-    }
-}
-
-/// The quote that closes a string whose opening quote had `escapes` backslashes before it.
-fn closing_quote(text: &[u8], from: usize, escapes: usize) -> Option<usize> {
-    memchr_iter(b'"', text.get(from..)?).map(|at| from + at).find(|at| {
-        let before = text.get(from..*at).unwrap_or_default().iter().rev().take_while(|b| **b == b'\\').count();
-        if escapes == 0 { before % 2 == 0 } else { before <= escapes }
-    })
-}
-
-/// The strings of a list that begins there, up to what is none; where they end.
-fn strings_of(text: &[u8], from: usize, out: &mut Vec<Secret>) -> usize {
-    let mut at = from;
-    loop {
-        let between = |b: &&u8| b.is_ascii_whitespace() || **b == b',';
-        let begin = at + text.get(at..).unwrap_or_default().iter().take_while(between).count();
-        let escapes = text.get(begin..).unwrap_or_default().iter().take_while(|b| **b == b'\\').count();
-        if text.get(begin + escapes) != Some(&b'"') {
-            return begin;
-        }
-        let open = begin + escapes + 1;
-        let close = closing_quote(text, open, escapes);
-        let end = close.map_or(text.len(), |close| close - escapes.min(close - open));
-        push(out, open..end);
-        at = match close {
-            Some(close) => close + 1,
-            None => return text.len(),
-        };
     }
 }
 
@@ -488,94 +444,6 @@ fn quoted(value: &[u8]) -> Option<Range<usize>> {
     let length = value.get(begin..)?.iter().position(|b| *b == quote || *b == b'\\')?;
     let is_value = |b: &u8| !matches!(b, b',' | b':' | b'{' | b'}' | b'[' | b']') && !b.is_ascii_whitespace();
     value.get(begin..begin + length)?.iter().all(is_value).then_some(begin..begin + length)
-}
-
-/// The place of the string or number that follows a colon; one without end goes to the text's end.
-fn value_after_colon(text: &[u8], from: usize) -> Option<Range<usize>> {
-    let skip = |from: usize| {
-        from + text.get(from..).unwrap_or_default().iter().take_while(|b| b.is_ascii_whitespace()).count()
-    };
-    let colon = skip(from);
-    (text.get(colon) == Some(&b':')).then_some(())?;
-    let begin = skip(colon + 1);
-    let escapes = text.get(begin..).unwrap_or_default().iter().take_while(|b| **b == b'\\').count();
-    match text.get(begin + escapes) {
-        Some(b'"') => {
-            let open = begin + escapes + 1;
-            let close = closing_quote(text, open, escapes).unwrap_or(text.len());
-            let tail = escapes.min(close - open);
-            Some(open..if close == text.len() { close } else { close - tail })
-        }
-        Some(b'0'..=b'9' | b'-') => {
-            let digits =
-                text.get(begin..)?.iter().take_while(|b| b.is_ascii_alphanumeric() || matches!(b, b'.' | b'-' | b'+'));
-            Some(begin..begin + digits.count())
-        }
-        Some(_) => Some(begin..begin),
-        None => None,
-    }
-}
-
-/// A scheme, kept, and what follows it.
-pub(super) fn credentials(value: &[u8], out: &mut Vec<Secret>) {
-    const SCHEMES: &[&str] = &["apikey", "basic", "bearer", "digest", "hmac", "negotiate", "ntlm", "token"];
-    let scheme_end = value.iter().position(|b| matches!(b, b' ' | b'\t')).unwrap_or(value.len());
-    let scheme = value.get(..scheme_end).unwrap_or_default();
-    let known = SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known.as_bytes()));
-    if scheme_end == value.len() && !known {
-        out.extend((!value.is_empty()).then(|| Secret::new(0..value.len(), "token")));
-        return;
-    }
-    let gap = value.get(scheme_end..).unwrap_or_default().iter().take_while(|b| matches!(b, b' ' | b'\t')).count();
-    let begin = scheme_end + gap;
-    if begin < value.len() {
-        out.push(Secret { encoded: scheme.eq_ignore_ascii_case(b"basic"), ..Secret::new(begin..value.len(), "token") });
-    }
-}
-
-/// Tokens among subprotocols: what follows a word that announces one, and what Kubernetes has behind its name.
-fn protocols(value: &[u8], out: &mut Vec<Secret>) {
-    const WORDS: &[&str] = &["access_token", "authorization", "bearer", "jwt", "token"];
-    const PREFIX: &[u8] = b"base64url.bearer.authorization.k8s.io.";
-    let named = out.len();
-    let (mut begin, mut announced) = (0, false);
-    for item in value.split(|b| *b == b',') {
-        let word = item.trim_ascii();
-        let start = begin + item.len() - item.trim_ascii_start().len();
-        if announced && !word.is_empty() {
-            out.push(Secret::new(start..start + word.len(), "token"));
-        } else if word.len() > PREFIX.len() && word.starts_with(PREFIX) {
-            out.push(Secret::new(start + PREFIX.len()..start + word.len(), "token"));
-        }
-        announced = WORDS.iter().any(|known| word.eq_ignore_ascii_case(known.as_bytes()));
-        begin += item.len() + 1;
-    }
-    jwts(value, out);
-    if out.len() > named {
-        disjoint(out);
-    }
-}
-
-/// The values of `Cookie` (RFC 6265, 4.2.1).
-pub(super) fn cookies(value: &[u8], out: &mut Vec<Secret>) {
-    let mut begin = 0;
-    for pair in value.split(|b| *b == b';') {
-        cookie(begin, pair, out);
-        begin += pair.len() + 1;
-    }
-}
-
-/// The value of `Set-Cookie`, its attributes left alone (RFC 6265, 4.1.1).
-pub(super) fn set_cookie(value: &[u8], out: &mut Vec<Secret>) {
-    cookie(0, value.split(|b| *b == b';').next().unwrap_or_default(), out);
-}
-
-fn cookie(begin: usize, pair: &[u8], out: &mut Vec<Secret>) {
-    let equals = memchr(b'=', pair).map_or(0, |at| at + 1);
-    let value = pair.get(equals..).unwrap_or_default();
-    let white = value.iter().take_while(|b| b.is_ascii_whitespace()).count();
-    let range = begin + equals + white..begin + equals + value.trim_ascii_end().len().max(white);
-    out.extend((!range.is_empty()).then(|| Secret::new(range, "cookie")));
 }
 
 fn userinfo(url: &[u8], out: &mut Vec<Secret>) {
@@ -603,6 +471,6 @@ fn same_field(name: &[u8], known: &[u8]) -> bool {
 }
 
 /// Lower case, without `_` and `-`.
-fn plain(name: &[u8]) -> Vec<u8> {
+pub(super) fn plain(name: &[u8]) -> Vec<u8> {
     name.iter().filter(|b| !matches!(b, b'_' | b'-')).map(u8::to_ascii_lowercase).collect()
 }
