@@ -76,6 +76,20 @@ pub fn decode_content(encoding: &[u8], body: &[u8], cap: usize) -> Decoded {
     decoded
 }
 
+/// The coding that the bytes themselves begin with, whatever a head says of them: a client may compress and not say so,
+/// or call the whole of it a file (`Content-Type: application/gzip`). `zip` is an archive, which nothing here takes off.
+pub fn begins_coded(body: &[u8]) -> Option<&'static str> {
+    match body {
+        [0x1f, 0x8b, 8, ..] => Some("gzip"),
+        [0x28, 0xb5, 0x2f, 0xfd, ..] => Some("zstd"),
+        // The window that every zlib writes, and its four levels: a multiple of 31, and no text begins so but `x^`.
+        [0x78, 0x01 | 0x9c | 0xda, ..] => Some("deflate"),
+        [0x78, 0x5e, third, ..] if !third.is_ascii_graphic() => Some("deflate"),
+        [b'P', b'K', 3, 4, ..] => Some("zip"),
+        _ => None,
+    }
+}
+
 #[derive(Clone, Copy)]
 enum Coding {
     Gzip,
@@ -141,6 +155,19 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn coded_bodies_are_told_by_their_first_bytes() {
+        assert_eq!(begins_coded(&gzip(b"{}")), Some("gzip"));
+        let mut zlib = ZlibEncoder::new(Vec::new(), Compression::default());
+        zlib.write_all(b"{}").unwrap();
+        assert_eq!(begins_coded(&zlib.finish().unwrap()), Some("deflate"));
+        assert_eq!(begins_coded(&zstd::stream::encode_all(&b"{}"[..], 0).unwrap()), Some("zstd"));
+        assert_eq!(begins_coded(b"PK\x03\x04..."), Some("zip"));
+        for plain in ["", "x", "x^2", "{}", "PK", "\u{1f}"] {
+            assert_eq!(begins_coded(plain.as_bytes()), None, "{plain}");
+        }
+    }
 
     fn gzip(bytes: &[u8]) -> Vec<u8> {
         let mut encoder = GzEncoder::new(Vec::new(), Compression::default());

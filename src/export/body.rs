@@ -4,7 +4,7 @@ use std::borrow::Cow;
 
 use crate::{
     decode::{
-        content::{Decoded, decode_content},
+        content::{Decoded, begins_coded, decode_content},
         utf16,
     },
     model::http::Head,
@@ -47,6 +47,7 @@ pub(super) const UNREADABLE: &str = "body in a coding that cannot be searched fo
 pub(super) const CODED: &str = "body shown in its content coding";
 pub(super) const MISSING: &str = "body not in the capture (dropped, lost, or cut off)";
 pub(super) const WIDE: &str = "body with secrets in UTF-16: shown in UTF-8";
+pub(super) const UNSAID: &str = "body with secrets in a coding that its head does not name: shown without that coding";
 pub(super) const DAMAGED: &str = "body whose content coding is damaged: shown as far as it can be read";
 
 /// `bytes` is the body with its transfer coding taken off.
@@ -65,14 +66,28 @@ pub(super) fn shown<'b>(
     }
     let missing = (message.extent == Fullness::Missing).then_some(MISSING);
     let coding = head.and_then(|head| head.header("content-encoding")).filter(|_| !bytes.is_empty());
-    let Some(coding) = coding else {
-        let (body, wide) = text(Cow::Borrowed(bytes), scrubber);
-        return Shown { body, note: missing.or(wide), size: Some(bytes.len() as u64) };
-    };
     let cap = usize::try_from(limit).unwrap_or(usize::MAX);
+    let Some(coding) = coding else {
+        let size = Some(bytes.len() as u64);
+        return match within(bytes, cap, scrubber) {
+            Within::Nothing => {
+                let (body, wide) = text(Cow::Borrowed(bytes), scrubber);
+                Shown { body, note: missing.or(wide), size }
+            }
+            Within::Secrets(plain) => Shown { body: text(Cow::Owned(plain), scrubber).0, note: Some(UNSAID), size },
+            Within::Unknown => Shown { note: Some(UNREADABLE), size, ..Shown::default() },
+        };
+    };
     match decode_content(coding, bytes, cap) {
         Decoded::Whole(plain) => {
             let size = Some(plain.len() as u64);
+            let plain = match within(&plain, cap, scrubber) {
+                Within::Nothing => plain,
+                Within::Secrets(inner) => {
+                    return Shown { body: text(Cow::Owned(inner), scrubber).0, note: Some(UNSAID), size };
+                }
+                Within::Unknown => return Shown { note: Some(UNREADABLE), size, ..Shown::default() },
+            };
             let (body, wide) = text(Cow::Owned(plain), scrubber);
             Shown { body, note: missing.or(wide), size }
         }
@@ -87,12 +102,48 @@ pub(super) fn shown<'b>(
 
 /// Whether secrets stand in a body's coding, where no search of its bytes finds them, or may stand in one that is not known.
 pub(super) fn hides(head: &Head, bytes: &[u8], limit: usize, scrubber: &mut Scrubber) -> bool {
-    let mut found = |plain: &[u8]| !scrubber.in_text(plain).is_empty();
     let wide = |plain: &[u8]| utf16(plain).map(String::into_bytes);
+    let mut hidden = |plain: &[u8]| {
+        wide(plain).is_some_and(|plain| !scrubber.in_text(&plain).is_empty()) || hides_within(plain, limit, scrubber)
+    };
     match head.header("content-encoding").map(|coding| decode_content(coding, bytes, limit)) {
-        None => wide(bytes).is_some_and(|plain| found(&plain)),
-        Some(Decoded::Whole(plain)) => found(&plain) || wide(&plain).is_some_and(|plain| found(&plain)),
+        None => hidden(bytes),
+        Some(Decoded::Whole(plain)) => hidden(&plain) || !scrubber.in_text(&plain).is_empty(),
         Some(Decoded::Capped(_) | Decoded::Damaged(_) | Decoded::Unsupported(_)) => true,
+    }
+}
+
+/// Whether secrets stand, or may stand, in a coding that the bytes begin with and nothing names.
+pub(super) fn hides_within(bytes: &[u8], limit: usize, scrubber: &mut Scrubber) -> bool {
+    !matches!(within(bytes, limit, scrubber), Within::Nothing)
+}
+
+/// What is in a coding that nothing names.
+enum Within {
+    /// There is no such coding, or no secret in it.
+    Nothing,
+    /// The text, which holds some.
+    Secrets(Vec<u8>),
+    /// It cannot be searched.
+    Unknown,
+}
+
+/// Looks into bytes that begin like a coding.
+fn within(bytes: &[u8], limit: usize, scrubber: &mut Scrubber) -> Within {
+    let Some(coding) = begins_coded(bytes).filter(|_| !scrubber.is_off()) else { return Within::Nothing };
+    match decode_content(coding.as_bytes(), bytes, limit) {
+        Decoded::Whole(plain) => {
+            let wide = utf16(&plain).is_some_and(|text| !scrubber.in_text(text.as_bytes()).is_empty());
+            match wide || !scrubber.in_text(&plain).is_empty() {
+                true => Within::Secrets(plain),
+                // What is coded twice and says so nowhere is nothing that one would miss.
+                false if begins_coded(&plain).is_some() => Within::Unknown,
+                false => Within::Nothing,
+            }
+        }
+        // What only looks like one (two bytes are little) has nothing that could be read.
+        Decoded::Damaged(plain) if plain.is_empty() => Within::Nothing,
+        Decoded::Damaged(_) | Decoded::Capped(_) | Decoded::Unsupported(_) => Within::Unknown,
     }
 }
 

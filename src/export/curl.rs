@@ -158,6 +158,10 @@ fn plain_body<'b>(
     if coded {
         return body::Shown { note: Some(body::UNREADABLE), ..body::Shown::default() };
     }
+    if shown.note == Some(body::UNSAID) {
+        // Without its coding it would be another request.
+        return body::Shown { note: Some(body::UNREADABLE), ..body::Shown::default() };
+    }
     shown
 }
 

@@ -1,14 +1,19 @@
 //! The secrets that were said around what is shown of the segments: what is named as a secret in one place is to be found
 //! where nothing names it. Text of frames and bodies is in no table, so that a reader sees it without what came before; it
-//! therefore reads that first. For a list of all frames that is the whole capture, as an export does; for what belongs to
-//! one connection it is that connection, the sessions that it takes part in, and what `retained.json` remembers.
+//! therefore reads that first. For a list of all frames, and wherever that is quick, it is the whole capture, as an export
+//! does; for what belongs to one connection of a large one it is that connection, the sessions that it takes part in, and
+//! what `retained.json` remembers, beside what the row of what is shown has as a fingerprint.
 //!
 //! What must not happen here: a text that is shown although this could not be read.
 
 use std::{collections::BTreeSet, ops::ControlFlow};
 
 use crate::{
-    decode::{content::decode_content, http1::chunks::chunked, utf16},
+    decode::{
+        content::{begins_coded, decode_content},
+        http1::chunks::chunked,
+        utf16,
+    },
     inspect,
     model::{ConnectionId, SessionId, http::Head},
     redact::{Collector, Lengths, Scrubber},
@@ -26,6 +31,9 @@ const LARGEST: u64 = 256 << 10;
 /// So many exchanges of each session on other connections are looked at, the first: logins come early.
 const OF_A_SESSION: usize = 2_000;
 
+/// Where segments are no larger, all of them are read for whatever is shown.
+const QUICKLY_READ: u64 = 128 << 20;
+
 /// Those of the whole capture.
 pub(super) fn everywhere(reads: &dyn Reads, mut all: Collector) -> Result<Scrubber, Error> {
     retained(reads, &mut all)?;
@@ -41,8 +49,11 @@ pub(super) fn everywhere(reads: &dyn Reads, mut all: Collector) -> Result<Scrubb
     Ok(all.finish(Lengths::Free))
 }
 
-/// Those around one connection.
+/// Those around one connection; of a capture that is read quickly, all: what one connection names another may repeat.
 pub(super) fn around(reads: &dyn Reads, connection: ConnectionId, mut all: Collector) -> Result<Scrubber, Error> {
+    if size(reads) <= QUICKLY_READ {
+        return everywhere(reads, all);
+    }
     retained(reads, &mut all)?;
     let about = Some(About::Connection(connection));
     let mut sessions: BTreeSet<SessionId> = BTreeSet::new();
@@ -67,6 +78,13 @@ pub(super) fn around(reads: &dyn Reads, connection: ConnectionId, mut all: Colle
         messages(reads, about, &mut all)?;
     }
     Ok(all.finish(Lengths::Free))
+}
+
+/// The bytes of all segments.
+fn size(reads: &dyn Reads) -> u64 {
+    let dir = reads.folder();
+    let length = |number: &u64| dir.segment_path(*number).metadata().map_or(0, |data| data.len());
+    dir.segments().map_or(u64::MAX, |segments| segments.iter().map(length).sum())
 }
 
 /// What was learnt in segments that are gone.
@@ -126,6 +144,17 @@ fn text(all: &mut Collector, head: Option<&Head>, bytes: &[u8], largest: u64) ->
         Some(coding) => {
             decoded = decode_content(coding, bytes, usize::try_from(largest).unwrap_or(usize::MAX));
             decoded.bytes()
+        }
+    };
+    // A client may compress and not say so.
+    let (unsaid, within);
+    let (bytes, coding) = match begins_coded(bytes) {
+        None => (bytes, coding),
+        Some(inner) => {
+            unsaid = decode_content(inner.as_bytes(), bytes, usize::try_from(largest).unwrap_or(usize::MAX));
+            within = unsaid.bytes();
+            all.text(within);
+            (bytes, Some(inner.as_bytes()))
         }
     };
     match utf16(bytes) {

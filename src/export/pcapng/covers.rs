@@ -265,7 +265,16 @@ impl Bytes {
         if hides(head, raw, body, &places, scrubber) {
             report.left_out("bodies that are blanked: secrets in a coding", 1);
             match chunked {
-                Some(Chunked { chunks, .. }) => chunks.into_iter().for_each(|chunk| self.blank(at(chunk.data), [0; 4])),
+                Some(Chunked { chunks, trailers, .. }) => {
+                    // Between them stand sizes, which must stay, and extensions, which may hold anything.
+                    let mut upto = 0;
+                    for data in chunks.into_iter().map(|chunk| chunk.data).chain([trailers.start..trailers.start]) {
+                        let line = raw.get(upto..data.start).unwrap_or_default();
+                        self.cover(head_end + upto as u64, scrubber.in_text(line), marks);
+                        upto = data.end;
+                        self.blank(at(data), [0; 4]);
+                    }
+                }
                 None => self.blank(body_range, [0; 4]),
             }
             return;
@@ -417,6 +426,11 @@ impl Messages {
         if control || simple {
             let plain: Vec<u8> =
                 bytes.get(header..).unwrap_or_default().iter().zip(mask.iter().cycle()).map(|(b, m)| b ^ m).collect();
+            if body::hides_within(&plain, LARGEST_DECODED, scrubber) {
+                report.left_out("messages that are blanked: secrets in a coding", 1);
+                side.blank(payload, mask);
+                return self.decoders.frame(row, bytes, &mut |_| Ok(()));
+            }
             for place in scrubber.in_text(&plain) {
                 let mut mask = mask;
                 mask.rotate_left(place.range.start % 4);
@@ -429,7 +443,9 @@ impl Messages {
         waiting.push((payload, mask));
         let mut verdict = None;
         self.decoders.frame(row, bytes, &mut |message| {
-            verdict = Some(message.whole && scrubber.in_text(message.payload).is_empty());
+            let payload = message.payload;
+            let hides = body::hides_within(payload, LARGEST_DECODED, scrubber);
+            verdict = Some(message.whole && !hides && scrubber.in_text(payload).is_empty());
             Ok(())
         })?;
         if row.fin {
