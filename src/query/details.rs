@@ -226,7 +226,7 @@ fn messages(capture: &Capture, row: &ExchangeRow, secrets: Secrets) -> Result<(M
     };
     let mut message = |read: Read, half: &Half, kind: HeadKind, size: Option<u64>| Message {
         head: match &half.head {
-            Some(head) => shown_head(head, redactor.as_mut()),
+            Some(head) => shown_head(head, redactor.as_mut(), Some(row)),
             None => shown_anyway(&read, kind, redactor.as_mut()),
         },
         body: excerpt(half, size.unwrap_or_default(), redactor.as_mut()),
@@ -253,6 +253,12 @@ impl Hiding {
     fn header(&mut self, name: &[u8], value: &[u8]) -> String {
         let shown = self.redactor.header(name, value);
         self.known(shown)
+    }
+
+    /// What a table holds: it knew the secrets of all connections before.
+    fn recorded(&mut self, said: &[u8], recorded: Option<&str>) -> Option<String> {
+        let recorded = recorded.filter(|recorded| String::from_utf8_lossy(said) != **recorded)?;
+        Some(self.known(recorded.to_owned()))
     }
 
     fn text(&mut self, text: &str) -> String {
@@ -283,10 +289,16 @@ fn beginning(capture: &Capture, id: ExchangeId, part: Part) -> Result<Read, Erro
     Ok(Read { bytes, missing: copied.missing.into_iter().map(|missing| missing.to_string()).collect() })
 }
 
-/// A head byte for byte, but for its secrets.
-fn shown_head(head: &Head, redactor: Option<&mut Hiding>) -> Vec<u8> {
+/// A head byte for byte, but for its secrets: those that its row has as fingerprints, and those that are known here.
+fn shown_head(head: &Head, redactor: Option<&mut Hiding>, row: Option<&ExchangeRow>) -> Vec<u8> {
     let Some(redactor) = redactor else { return head.raw.to_vec() };
     let raw = &head.raw;
+    let recorded = match head.status() {
+        None => row.map(|row| &row.request_headers),
+        Some(_) => row.and_then(|row| row.response_headers.as_ref()),
+    };
+    let recorded = recorded.filter(|recorded| recorded.iter().count() == head.fields.len());
+    let recorded_target = row.map(|row| row.target.as_str());
     let mut out = Vec::with_capacity(raw.len());
     let mut upto = 0;
     let mut replace = |span: Span, shown: String| {
@@ -299,13 +311,18 @@ fn shown_head(head: &Head, redactor: Option<&mut Hiding>) -> Vec<u8> {
     };
     if !head.target().is_empty() && head.status().is_none() {
         let [_, target, _] = head.start;
-        replace(target, redactor.target(head.target()));
+        let shown = redactor.recorded(head.target(), recorded_target);
+        replace(target, shown.unwrap_or_else(|| redactor.target(head.target())));
     }
+    let mut recorded = recorded.into_iter().flat_map(|recorded| recorded.iter());
     for field in &head.fields {
-        replace(field.value, redactor.header(field.name.of(raw), field.value.of(raw)));
+        let (name, value) = (field.name.of(raw), field.value.of(raw));
+        let shown = redactor.recorded(value, recorded.next().map(|(_, value)| value));
+        replace(field.value, shown.unwrap_or_else(|| redactor.header(name, value)));
     }
     out.extend_from_slice(raw.get(upto..).unwrap_or_default());
-    out
+    // Names, the method, the reason, and lines that are none.
+    redactor.known.values(&out).into_owned()
 }
 
 /// What the decoder does not take for a head, as far as the first empty line. Nothing of it where its beginning is
@@ -318,7 +335,7 @@ fn shown_anyway(read: &Read, kind: HeadKind, redactor: Option<&mut Hiding>) -> V
     let bytes = read.bytes.get(..end).unwrap_or_default();
     let from = if kind == HeadKind::Request { Side::Client } else { Side::Server };
     let (head, _) = parse_head(bytes, ByteRange { from, start: 0, end: bytes.len() as u64 }, kind);
-    shown_head(&head, redactor)
+    shown_head(&head, redactor, None)
 }
 
 fn excerpt(half: &Half, size: u64, redactor: Option<&mut Hiding>) -> Excerpt {
