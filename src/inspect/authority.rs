@@ -2,7 +2,10 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::model::{exchange::Scheme, http::Head};
+use crate::model::{
+    exchange::{Scheme, without_userinfo},
+    http::Head,
+};
 
 /// A connection's host, where it is known before any request: by CONNECT or by the reverse mode.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -24,7 +27,7 @@ impl Named {
 
     /// A CONNECT's target; `None` where it is empty.
     pub(super) fn of_connect(authority: &str) -> Option<Self> {
-        (!authority.is_empty()).then(|| Self { authority: authority.into(), secure: false })
+        (!authority.is_empty()).then(|| Self { authority: without_userinfo(authority).into(), secure: false })
     }
 }
 

@@ -6,7 +6,7 @@ use crate::{
     model::{
         ExchangeId, SessionId, Timestamp,
         connection::Connection,
-        exchange::{Change, Exchange, origin_form},
+        exchange::{Change, Exchange, origin_form, without_userinfo},
         flag::Flag,
         http::{Body, Head},
         rows::{
@@ -32,7 +32,7 @@ pub(super) fn connection(view: &Connection, extent: Extent) -> ConnectionRow {
         client: view.client.to_string(),
         server: server(view),
         authority: match (&view.connect, &view.dialed) {
-            (Some(connect), _) => Some(connect.authority.clone()),
+            (Some(connect), _) => Some(without_userinfo(&connect.authority).to_owned()),
             (None, Some(dialed)) => Some(dialed.authority.clone()),
             (None, None) => None,
         },

@@ -90,6 +90,11 @@ pub fn is_token_endpoint(method: &[u8], path: &[u8]) -> bool {
     method == b"POST" && [&b"token"[..], b"introspect", b"revoke"].iter().any(|ending| path.ends_with(ending))
 }
 
+/// An authority without what stands before its last `@` (RFC 3986, 3.2.1): a user, and perhaps a password.
+pub fn without_userinfo(authority: &str) -> &str {
+    authority.rsplit_once('@').map_or(authority, |(_, host)| host)
+}
+
 /// The part of a request target that names the resource: all of it, unless it is in absolute form.
 pub fn origin_form(target: &[u8]) -> &[u8] {
     // What nearly all are: no scheme begins so.

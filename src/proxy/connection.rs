@@ -30,6 +30,7 @@ use super::{
 use crate::{
     model::{
         ConnectionId, Side, Timestamp,
+        exchange::without_userinfo,
         side::Sides,
         trace::{
             Chunk, Closed, Closer, Connect, Dialed, Ending, Fact, Opened, ProxyMade, ServerRtt, SteppedAside, Tls,
@@ -278,8 +279,12 @@ async fn connect(
     client.unread(rest);
     let authority = target(head);
     let mut connect = Connect { begin, end: at(client.stamp()), authority: authority.clone(), answered: None };
-    let parsed = HostPort::parse(&authority, None)
-        .map_err(|why| Answer::bad_gateway(format!("the CONNECT's target {authority:?} cannot be used: {why}")));
+    let parsed = match names_user(head) {
+        true => Err("a user stands before it, which CONNECT does not allow (RFC 9112, 3.2.3)".to_owned()),
+        false => HostPort::parse(&authority, None),
+    };
+    let parsed =
+        parsed.map_err(|why| Answer::bad_gateway(format!("the CONNECT's target {authority:?} cannot be used: {why}")));
     let reached = match (refusal, parsed) {
         (Some(refusal), _) | (None, Err(refusal)) => Err(refusal),
         (None, Ok(to)) => dial(trace, &to).await.map(|server| (server, to)),
@@ -301,11 +306,20 @@ async fn connect(
     between(trace, entry, client, Ok(server), &to, ServerTls::AsClient).await
 }
 
-/// The second word of a request.
+/// The second word of a CONNECT, without a user and password before it: they are no part of the server's name, and are
+/// to stand in the recorded head alone.
 fn target(head: &[u8]) -> String {
+    let target = String::from_utf8_lossy(second_word(head)).into_owned();
+    without_userinfo(&target).to_owned()
+}
+
+fn names_user(head: &[u8]) -> bool {
+    memchr::memchr(b'@', second_word(head)).is_some()
+}
+
+fn second_word(head: &[u8]) -> &[u8] {
     let line = head.split(|byte| *byte == b'\n').next().unwrap_or_default();
-    let target = line.split(u8::is_ascii_whitespace).nth(1).unwrap_or_default();
-    String::from_utf8_lossy(target).into_owned()
+    line.split(u8::is_ascii_whitespace).nth(1).unwrap_or_default()
 }
 
 /// Where a head ends whose bytes before `from` were looked at.

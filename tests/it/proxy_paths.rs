@@ -334,6 +334,7 @@ async fn what_cannot_be_reached_is_answered_by_us_and_traced() {
         ("CONNECT api.test HTTP/1.1\r\n\r\n".into(), "it names no port"),
         ("CONNECT ${host}:443 HTTP/1.1\r\n\r\n".into(), "cannot look up"),
         ("CONNECT  HTTP/1.1\r\n\r\n".into(), "cannot be used"),
+        (format!("CONNECT u:s3cret@{address} HTTP/1.1\r\n\r\n"), "a user stands before it"),
         ("GET / HTTP/1.1\r\nHost: api.test\r\n\r\n".into(), "names no server"),
         ("GET https://api.test/ HTTP/1.1\r\n\r\n".into(), "needs a CONNECT"),
         ("\u{16}\u{3}\u{1}\u{2}".into(), "does not speak HTTP/1"),
@@ -349,6 +350,7 @@ async fn what_cannot_be_reached_is_answered_by_us_and_traced() {
         let (made, bytes) = made.unwrap();
         assert_eq!((made.status, made.to_connect, bytes), (502, to_connect, answer.as_bytes()));
         assert!(made.cause.contains(words), "{made:?}");
+        assert!(!made.cause.contains("s3cret") && !answer.contains("s3cret"), "{made:?}");
         let (closed, connected) = (closed_of(&facts), facts.iter().any(|fact| matches!(fact, Fact::Connect(..))));
         assert_eq!((closed.by, connected), (Closer::Proxy, to_connect));
         let recorded = bytes_of(&facts, Side::Client);
