@@ -51,6 +51,10 @@ pub(super) const SECRETS: &[&str] = &[
     "p1anted-fragment-0027",
     "p1anted-deflated-0028",
     "p1anted pässwort & <0029>",
+    "p1anted-python-0030",
+    "p1anted-yaml-0031",
+    "p1anted-misspelt-0032",
+    "p1anted-unsaid-gzip-0033",
     JWT,
 ];
 
@@ -136,6 +140,7 @@ fn play_odd(script: &mut Script<'_>) {
     let attribute = format!("<user name=\"u\" password=\"{}\"/>", SECRETS[25]);
     let listed = serde_json::json!({ "token": ["x", SECRETS[24]] }).to_string();
     let odd = serde_json::json!({ "password": SECRETS[28] }).to_string();
+    let misspelt = format!("Autorization: Bearer {}\r\n", SECRETS[31]);
     for (headers, body) in [
         ("Content-Type: multipart/form-data; boundary=b\r\n", form.into_bytes()),
         ("Content-Type: text/xml\r\n", soap.into_bytes()),
@@ -143,6 +148,10 @@ fn play_odd(script: &mut Script<'_>) {
         ("", listed.into_bytes()),
         ("", odd.into_bytes()),
         ("", utf16(&serde_json::json!({ "password": SECRETS[21] }).to_string())),
+        ("", format!("{{'password': '{}'}}", SECRETS[29]).into_bytes()),
+        ("Content-Type: application/yaml\r\n", format!("user: u\npassword: {}\n", SECRETS[30]).into_bytes()),
+        (&misspelt, b"{}".to_vec()),
+        ("", gzip(serde_json::json!({ "token": SECRETS[32] }).to_string().as_bytes())),
         ("Content-Encoding: gzip\r\n", gzip(serde_json::json!({ "token": SECRETS[22] }).to_string().as_bytes())),
     ] {
         script.say(3, Side::Client, &bytes("POST /odd", headers, &body));
@@ -175,6 +184,12 @@ fn play_odd(script: &mut Script<'_>) {
         script.say(3, Side::Client, &request(&format!("GET /twice?u={twice}&f={}", secret.replace(' ', "+")), "", ""));
         let body = format!("<p>{}</p> {} {}", markup(secret), ascii(secret), percent(secret).replace("%20", "+"));
         script.say(3, Side::Server, &answer("Content-Type: text/html\r\n", body.as_bytes()));
+        // Compressed, and that is said nowhere, or called a file.
+        let zipped = gzip(format!("<{secret}>").as_bytes());
+        script.say(3, Side::Client, &bytes("PUT /zipped", "Content-Type: application/gzip\r\n", &zipped));
+        let chunk = format!("2;x={secret}\r\n{{}}\r\n0;y={secret}\r\n\r\n");
+        let chunked = format!("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n{chunk}");
+        script.say(3, Side::Server, chunked.as_bytes());
         script.say(3, Side::Client, &bytes("PUT /wide", "", &utf16(secret)));
         script.say(3, Side::Server, &answer("", &utf16(&format!("<{secret}>"))));
         let mut coded = frame(false, &deflated(body.as_bytes()));
@@ -297,7 +312,20 @@ fn readable(id: &str, bytes: &[u8]) -> Vec<Vec<u8>> {
         let har: serde_json::Value = serde_json::from_slice(bytes).unwrap();
         base64_in(&har, &mut all);
     }
+    let zipped: Vec<Vec<u8>> = all.iter().flat_map(|bytes| unzipped(bytes)).collect();
+    all.extend(zipped);
     all
+}
+
+/// What is compressed in there, wherever it begins.
+fn unzipped(bytes: &[u8]) -> Vec<Vec<u8>> {
+    let unzip = |at: usize| {
+        let mut plain = Vec::new();
+        // What follows it is no part of it.
+        let _ = std::io::Read::read_to_end(&mut flate2::read::GzDecoder::new(&bytes[at..]), &mut plain);
+        plain
+    };
+    memchr::memmem::find_iter(bytes, b"\x1f\x8b\x08").map(unzip).collect()
 }
 
 fn base64_in(value: &serde_json::Value, all: &mut Vec<Vec<u8>>) {

@@ -36,6 +36,11 @@ fn play(script: &mut Script<'_>) {
     script.say(1, Side::Client, b"GET /api/v2/users/you HTTP/1.1\r\nHost: api\r\n\r\n");
     script.say(1, Side::Server, format!("HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{echo}").as_bytes());
 
+    // What stands where a channel is missing is none.
+    let unresolved = "GET /api/v2/notifications/channels/NOT_FOUND/subscriptions HTTP/1.1\r\nHost: api\r\n\r\n";
+    script.say(1, Side::Client, unresolved.as_bytes());
+    script.say(1, Side::Server, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n");
+
     script.open_tunnel(2, "streaming.mypurecloud.com:443");
     let upgrade = format!(
         "GET wss://streaming.mypurecloud.com/stream/jwt/{JWT} HTTP/1.1\r\nHost: streaming\r\nConnection: Upgrade\r\n\
@@ -48,6 +53,17 @@ fn play(script: &mut Script<'_>) {
     let auth = format!("<auth mechanism='PLAIN'>{plain}</auth>");
     script.say(2, Side::Client, &scenario::masked(1, auth.as_bytes()));
     script.say(2, Side::Server, &scenario::unmasked(1, format!("<echo of='{SASL_TOKEN}'/>").as_bytes()));
+
+    // Somebody else repeats it, and says it where no secret is looked for.
+    script.open_tunnel(3, "other.mypurecloud.com:443");
+    let echo = format!(
+        "GET /echo/{BEARER} HTTP/1.1\r\nHost: other\r\nX-Echo: {BEARER}\r\n{BEARER}: name\r\nBad {BEARER} line\r\n\r\n"
+    );
+    script.say(3, Side::Client, echo.as_bytes());
+    let body = format!("{{\"echo\":\"{BEARER}\"}}");
+    let length = body.len();
+    let answer = format!("HTTP/1.1 200 {BEARER}\r\nContent-Length: {length}\r\n\r\n{body}");
+    script.say(3, Side::Server, answer.as_bytes());
 }
 
 fn capture(captures: &Path, sealed: bool) {
@@ -67,7 +83,7 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
         if sealed {
             assert_eq!(firstframe(folder.path(), &["reindex"]).0, 0);
         }
-        let everything: [&[&str]; 16] = [
+        let everything: [&[&str]; 20] = [
             &["ls", "exchanges", "--json"],
             &["ls", "exchanges"],
             &["ls", "frames", "--json"],
@@ -76,6 +92,10 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
             &["show", "x2", "--json"],
             &["show", "x3"],
             &["show", "x5"],
+            &["show", "x6"],
+            &["show", "x7"],
+            &["show", "x7", "--json"],
+            &["show", "c3"],
             &["show", "c2"],
             &["show", "f1", "--json"],
             // What one frame names, the other only echoes: each is asked for alone.
@@ -99,7 +119,20 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
             .map(|row| serde_json::from_str::<Value>(row).unwrap()["target"].as_str().unwrap().to_owned())
             .collect();
         assert!(targets[1].starts_with("/api/v2/notifications/channels/token:"), "{targets:?}");
-        assert!(targets[4].starts_with("wss://streaming.mypurecloud.com/stream/jwt/token:"), "{targets:?}");
+        assert_eq!(targets[4], "/api/v2/notifications/channels/NOT_FOUND/subscriptions");
+        let flags = firstframe(folder.path(), &["ls", "flags", "--json", "--filter", "rule=unresolved-variable"]).1;
+        assert!(flags.contains("channels/NOT_FOUND") && flags.contains("NOT_FOUND is what extractors give"), "{flags}");
+        // The text shows a secret as its row does.
+        let row = firstframe(folder.path(), &["show", "x7", "--json"]).1;
+        let row: Value = serde_json::from_str(&row).unwrap();
+        let shown = firstframe(folder.path(), &["show", "x7"]).1;
+        for said in [&row["target"], &row["request_headers"][1][1], &row["reason"]] {
+            assert!(
+                said.as_str().unwrap().contains("token:") && shown.contains(said.as_str().unwrap()),
+                "{said}: {shown}"
+            );
+        }
+        assert!(targets[5].starts_with("wss://streaming.mypurecloud.com/stream/jwt/token:"), "{targets:?}");
         let kept = firstframe(folder.path(), &["ls", "exchanges", "--json", "--keep-secrets"]).1;
         assert!(kept.contains(JWT) && kept.contains(CHANNEL), "{kept}");
     }
