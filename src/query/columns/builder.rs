@@ -19,6 +19,8 @@ pub(super) struct Seen<'a> {
     pub(super) connection: u64,
     pub(super) index: u32,
     pub(super) method: &'a str,
+    /// As it was sent, with its query.
+    pub(super) target: &'a str,
     pub(super) path: &'a str,
     /// Whether it asked for a WebSocket.
     pub(super) websocket: bool,
@@ -340,7 +342,7 @@ impl<'p> Builder<'p> {
                 }
             }
         }
-        self.paths.read_query(unit, seen.path);
+        self.paths.read_query(unit, seen.target);
         let knows_none = profile.is_none_or(|profile| profile.routes.is_empty() && profile.sockets.is_empty());
         let asked = self.about.as_ref().is_none_or(|ids| ids.binary_search(&seen.id).is_ok());
         Routed { number: self.routes.number(&self.label), counted: asked && (knows_none || template.is_some()) }

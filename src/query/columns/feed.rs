@@ -180,7 +180,7 @@ fn session_row(builder: &mut Builder<'_>, row: &SessionRow) {
 
 fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
     columns!(COLUMNS:
-        id, connection, index, method, path, scheme, request_start, request_head_end, rewritten, request_body_bytes,
+        id, connection, index, method, target, path, scheme, request_start, request_head_end, rewritten, request_body_bytes,
         status, request_first_byte_ns, response_first_byte_ns, response_last_byte_ns, proxy_made, websocket_frames_from_client, websocket_server_open_ns, websocket_open_write_begun_ns,
         websocket_closed_by, websocket_close_code,
     );
@@ -194,6 +194,7 @@ fn exchanges(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Resul
                 connection: number(At::connection).cast_unsigned(),
                 index: u32::try_from(number(At::index)).unwrap_or_default(),
                 method: text(At::method),
+                target: text(At::target),
                 path: text(At::path),
                 websocket: text(At::scheme).starts_with("ws"),
                 head_bytes: number(At::request_head_end) - number(At::request_start),
@@ -255,6 +256,7 @@ fn exchange_row(builder: &mut Builder<'_>, heads: &mut Heads<'_>, row: &Exchange
         connection: row.connection.0,
         index: row.index,
         method: &row.method,
+        target: &row.target,
         path: &row.path,
         websocket: row.scheme.starts_with("ws"),
         // A recorder's socket does not tell the places of bytes.

@@ -234,6 +234,7 @@ meaning = "bad"
             connection: 1,
             index: 1,
             method: "GET",
+            target: "/channels/abc",
             path: "/channels/abc",
             websocket: true,
             head_bytes: 80,
