@@ -1,6 +1,6 @@
 //! A JTL in CSV: any columns in any order, with or without a header, any of JMeter's delimiters, fields over several lines.
 
-use super::{Error, Jtl, Malformed, Row, time};
+use super::{Error, Jtl, Lacks, Row, lines::Lines, time};
 
 /// The columns of JMeter 5, in the order in which it writes them by default.
 pub const COLUMNS: &[&str] = &[
@@ -23,8 +23,6 @@ pub const COLUMNS: &[&str] = &[
     "Connect",
 ];
 const DELIMITERS: &[u8] = b",;\t|";
-/// Malformed lines that are kept with their reason; the others are counted alone.
-const KEPT: usize = 1000;
 
 /// Reads a JTL from its bytes; `name` is for messages.
 ///
@@ -55,37 +53,41 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
         .from_reader(bytes);
     let names: Vec<String> = columns.unwrap_or_else(|| COLUMNS.iter().map(|name| (*name).to_owned()).collect());
     let places = Places::of(&names);
-    let mut jtl = Jtl { zoned: true, ..Jtl::default() };
+    let lacks = Lacks { time: places.time.is_none(), code: places.code.is_none(), url: places.url.is_none() };
+    let mut jtl = Jtl { zoned: true, lacks, ..Jtl::default() };
+    let mut lines = Lines::new(bytes);
     let mut record = ::csv::ByteRecord::new();
     loop {
         match reader.read_byte_record(&mut record) {
             Ok(false) => break,
             Ok(true) => {}
             Err(error) => {
-                push(&mut jtl, reader.position().line(), error.to_string());
+                jtl.refuse(line_of(&mut lines, bytes, reader.position().byte()), error.to_string());
                 if reader.is_done() {
                     break;
                 }
                 continue;
             }
         }
-        let line = record.position().map_or(0, ::csv::Position::line);
+        let line = record.position().map_or(0, |place| line_of(&mut lines, bytes, place.byte()));
         match places.row(&record, line, names.len()) {
             Ok((row, zoned)) => {
                 jtl.zoned &= zoned;
                 jtl.rows.push(row);
             }
-            Err(why) => push(&mut jtl, line, why),
+            Err(why) => jtl.refuse(line, why),
         }
     }
     jtl.assign_roles();
     Ok(jtl)
 }
 
-fn push(jtl: &mut Jtl, line: u64, why: String) {
-    if jtl.malformed.len() < KEPT {
-        jtl.malformed.push(Malformed { line, why });
-    }
+/// The line of the record that is said to begin there. What ends the line before may still stand there (the second byte of
+/// CRLF), and so may empty lines.
+fn line_of(lines: &mut Lines<'_>, bytes: &[u8], begin: u64) -> u64 {
+    let begin = usize::try_from(begin).unwrap_or(usize::MAX);
+    let ends = bytes.get(begin..).unwrap_or_default().iter().take_while(|b| matches!(b, b'\r' | b'\n')).count();
+    lines.of(begin.saturating_add(ends))
 }
 
 /// The delimiter and the columns that a first line names, if it names any.
@@ -242,6 +244,24 @@ mod tests {
         assert_eq!(jtl.rows.len(), 2);
         let told: Vec<(u64, &str)> = jtl.malformed.iter().map(|one| (one.line, one.why.as_str())).collect();
         assert_eq!(told, [(3, "3 fields, expected 17"), (4, "elapsed is \"many\", no number")]);
+    }
+
+    #[test]
+    fn lines_are_counted_however_they_end() {
+        let good = "1795291166013,269,a,200,OK,TG 1-1,text,true,,121,272,1,1,https://api.test/meta,265,0,14";
+        let text = format!("{HEADER}\n{good}\nhalf,a,row\n\n{good}\n");
+        for text in [text.replace('\n', "\r\n"), text] {
+            let jtl = jtl(&text);
+            let lines: Vec<u64> = jtl.rows.iter().map(|row| row.line).collect();
+            assert_eq!((lines, jtl.malformed[0].line), (vec![2, 5], 3), "{text:?}");
+        }
+    }
+
+    #[test]
+    fn columns_that_are_not_there_are_known() {
+        let jtl = jtl("elapsed,label\n12,a\n");
+        assert_eq!(jtl.lacks, Lacks { time: true, code: true, url: true });
+        assert_eq!(self::jtl(&format!("{HEADER}\n")).lacks, Lacks::default());
     }
 
     #[test]

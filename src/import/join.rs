@@ -5,7 +5,10 @@
 
 use std::collections::{BTreeMap, HashMap};
 
-use super::{Jtl, Role, Row, row::IO_ERROR, row::Network};
+use super::{
+    Jtl, Lacks, Role, Row,
+    row::{IO_ERROR, Network},
+};
 
 /// An exchange as far as rows can know it.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -54,6 +57,11 @@ const EARLY: f64 = -500.0;
 const LATE: f64 = 3000.0;
 /// Exchanges of a connection by which threads are found that may have it.
 const SAMPLED: usize = 24;
+/// Rows that ended before and behind an exchange by which threads are found.
+const NEAR_BEFORE: usize = 64;
+const NEAR_BEHIND: usize = 256;
+/// How often connections are offered again whose rows another one turned out to have.
+const ROUNDS: usize = 16;
 /// Threads that are laid against a connection.
 const TRIED: usize = 6;
 
@@ -75,8 +83,8 @@ pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
         if let Some((_, rows)) = threads.get_mut(number) {
             rows.push(at);
         }
-        match row.network() {
-            Network::Sent(bytes) => clues.by_bytes.entry(bytes).or_default().push((number, at)),
+        match row.network(jtl.lacks) {
+            Network::Sent(bytes) => clues.by_bytes.entry(bytes).or_default().push((row.end_ms(), number, at)),
             Network::Unsaid => clues.unsaid.push((row.end_ms(), number, at)),
             Network::Never => {}
         }
@@ -84,49 +92,45 @@ pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
             clues.unsaid.push((row.end_ms(), number, at));
         }
     }
-    clues.unsaid.sort_unstable();
+    clues.sort();
     for (_, rows) in &mut threads {
         rows.sort_by_key(|at| jtl.rows.get(*at).map_or(0, |row| (row.end_ms(), row.line as i64).0));
     }
     let mut connections: BTreeMap<u64, Vec<&Sent>> = BTreeMap::new();
     sent.iter().for_each(|one| connections.entry(one.connection).or_default().push(one));
 
-    let mut taken = vec![false; jtl.rows.len()];
-    let mut offers: Vec<(usize, i64, u64, usize)> = Vec::new();
-    for (connection, exchanges) in &mut connections {
+    for exchanges in connections.values_mut() {
         exchanges.sort_by(|a, b| a.end_ms.total_cmp(&b.end_ms));
-        for number in candidates(jtl, exchanges, &threads, &clues) {
-            let Some((_, rows)) = threads.get(number) else { continue };
-            let pairs = align(&jtl.rows, rows, exchanges, &taken);
-            let apart: f64 = pairs.iter().map(|(row, at)| distance(&jtl.rows, *row, exchanges, *at)).sum();
-            if !pairs.is_empty() {
-                offers.push((pairs.len(), apart as i64, *connection, number));
-            }
-        }
     }
-    // The surest first: most pairs for a connection, then nearest ends.
-    offers.sort_by_key(|(pairs, apart, connection, number)| (usize::MAX - pairs, *apart, *connection, *number));
-    let mut settled: Vec<u64> = Vec::new();
-    for (_, _, connection, number) in offers {
-        if settled.contains(&connection) {
-            continue;
-        }
-        let (Some((_, rows)), Some(exchanges)) = (threads.get(number), connections.get(&connection)) else { continue };
-        let pairs = align(&jtl.rows, rows, exchanges, &taken);
-        if pairs.is_empty() {
-            continue;
-        }
-        settled.push(connection);
-        for (row, at) in pairs {
-            let Some(exchange) = exchanges.get(at) else { continue };
-            if let Some(slot) = taken.get_mut(row) {
-                *slot = true;
+    let mut taken = vec![false; jtl.rows.len()];
+    for round in 1..=ROUNDS {
+        let before = connections.len();
+        let offers = offers(jtl, &connections, &threads, &clues, &taken);
+        for (pairs, apart, connection, number) in offers {
+            let (Some((_, rows)), Some(exchanges)) = (threads.get(number), connections.get(&connection)) else {
+                continue;
+            };
+            let found = align(jtl, rows, exchanges, &taken);
+            // Another connection has what was offered: whose those rows are that are left is for the next round.
+            let is_worse = found.len() < pairs || total_distance(jtl, &found, exchanges) > apart;
+            if found.is_empty() || (is_worse && round < ROUNDS) {
+                continue;
             }
-            joined.pairs.push((row, exchange.id));
-            let code = jtl.rows.get(row).map(|row| row.code.as_str()).unwrap_or_default();
-            if exchange.status.map(|status| status.to_string()).as_deref() != Some(code) {
-                joined.differing.push((row, exchange.id));
+            for (row, at) in found {
+                let Some(exchange) = exchanges.get(at) else { continue };
+                if let Some(slot) = taken.get_mut(row) {
+                    *slot = true;
+                }
+                joined.pairs.push((row, exchange.id));
+                let code = jtl.rows.get(row).map(|row| row.code.as_str()).unwrap_or_default();
+                if !jtl.lacks.code && exchange.status.map(|status| status.to_string()).as_deref() != Some(code) {
+                    joined.differing.push((row, exchange.id));
+                }
             }
+            connections.remove(&connection);
+        }
+        if connections.len() == before {
+            break;
         }
     }
     joined.pairs.sort_unstable();
@@ -135,8 +139,36 @@ pub fn join(jtl: &Jtl, sent: &[Sent]) -> Joined {
     joined
 }
 
+/// What threads could have of connections, the surest first: most pairs, then nearest ends.
+fn offers(
+    jtl: &Jtl,
+    connections: &BTreeMap<u64, Vec<&Sent>>,
+    threads: &[(&str, Vec<usize>)],
+    clues: &Clues,
+    taken: &[bool],
+) -> Vec<(usize, i64, u64, usize)> {
+    let mut offers = Vec::new();
+    for (connection, exchanges) in connections {
+        for number in candidates(jtl, exchanges, threads, clues, taken) {
+            let Some((_, rows)) = threads.get(number) else { continue };
+            let pairs = align(jtl, rows, exchanges, taken);
+            if !pairs.is_empty() {
+                offers.push((pairs.len(), total_distance(jtl, &pairs, exchanges), *connection, number));
+            }
+        }
+    }
+    offers.sort_by_key(|(pairs, apart, connection, number)| (usize::MAX - pairs, *apart, *connection, *number));
+    offers
+}
+
 /// The threads that may have a connection: those named by it, else those whose rows look most like its exchanges.
-fn candidates(jtl: &Jtl, exchanges: &[&Sent], threads: &[(&str, Vec<usize>)], clues: &Clues) -> Vec<usize> {
+fn candidates(
+    jtl: &Jtl,
+    exchanges: &[&Sent],
+    threads: &[(&str, Vec<usize>)],
+    clues: &Clues,
+    taken: &[bool],
+) -> Vec<usize> {
     if let Some(named) = exchanges.iter().find_map(|exchange| exchange.thread.as_deref()) {
         let found = |(_, (name, _)): &(usize, &(&str, Vec<usize>))| is_thread(named, name);
         let found: Vec<usize> = threads.iter().enumerate().filter(found).map(|(number, _)| number).collect();
@@ -148,9 +180,12 @@ fn candidates(jtl: &Jtl, exchanges: &[&Sent], threads: &[(&str, Vec<usize>)], cl
     let step = exchanges.len().div_ceil(SAMPLED).max(1);
     for exchange in exchanges.iter().step_by(step) {
         let mut nearest: BTreeMap<usize, f64> = BTreeMap::new();
-        for (number, at) in clues.of(exchange) {
-            let Some(row) = jtl.rows.get(at).filter(|row| fits(row, exchange)) else { continue };
+        for (number, at) in clues.of(exchange).filter(|(_, at)| !taken.get(*at).copied().unwrap_or(true)) {
+            let Some(row) = jtl.rows.get(at) else { continue };
             let apart = (row.end_ms() as f64 - exchange.end_ms).abs();
+            if nearest.get(&number).is_some_and(|least| *least <= apart) || !fits(row, exchange, jtl.lacks) {
+                continue;
+            }
             nearest.entry(number).and_modify(|least| *least = least.min(apart)).or_insert(apart);
         }
         for (number, apart) in nearest {
@@ -164,24 +199,36 @@ fn candidates(jtl: &Jtl, exchanges: &[&Sent], threads: &[(&str, Vec<usize>)], cl
     best.into_iter().map(|(number, _)| number).collect()
 }
 
-/// Rows with the number of their thread, for a first guess.
+/// Rows with their end and the number of their thread, for a first guess.
 #[derive(Default)]
 struct Clues {
     /// By what they sent.
-    by_bytes: HashMap<u64, Vec<(usize, usize)>>,
-    /// Those that do not say it, by their end.
+    by_bytes: HashMap<u64, Vec<(i64, usize, usize)>>,
+    /// Those that do not say it.
     unsaid: Vec<(i64, usize, usize)>,
 }
 
 impl Clues {
+    fn sort(&mut self) {
+        self.unsaid.sort_unstable();
+        self.by_bytes.values_mut().for_each(|rows| rows.sort_unstable());
+    }
+
     /// Threads and rows that may be of that exchange.
     fn of(&self, exchange: &Sent) -> impl Iterator<Item = (usize, usize)> {
-        let said = self.by_bytes.get(&exchange.sent_bytes).into_iter().flatten().copied();
-        let first = self.unsaid.partition_point(|(end, ..)| (*end as f64) < exchange.end_ms + EARLY);
-        let until = exchange.end_ms + LATE;
-        let behind = self.unsaid.get(first..).unwrap_or_default().iter();
-        said.chain(behind.take_while(move |(end, ..)| *end as f64 <= until).map(|(_, number, at)| (*number, *at)))
+        let said = self.by_bytes.get(&exchange.sent_bytes).map(Vec::as_slice).unwrap_or_default();
+        near(said, exchange).iter().chain(near(&self.unsaid, exchange)).map(|(_, number, at)| (*number, *at))
     }
+}
+
+/// Those of the rows that ended with that exchange. Nearly all ends lie close by: of those that only may be, as many as a
+/// guess needs.
+fn near<'r>(rows: &'r [(i64, usize, usize)], exchange: &Sent) -> &'r [(i64, usize, usize)] {
+    let before = |time: f64| rows.partition_point(|(end, ..)| (*end as f64) < time);
+    let at = before(exchange.end_ms);
+    let first = before(exchange.end_ms + EARLY).max(at.saturating_sub(NEAR_BEFORE));
+    let last = before(exchange.end_ms + LATE + 1.0).min(at.saturating_add(NEAR_BEHIND));
+    rows.get(first..last).unwrap_or_default()
 }
 
 /// Whether `group/7@host`, as the header has it, is `group 1-7`, as the rows have it (with `host-` before, where engines
@@ -195,31 +242,28 @@ fn is_thread(header: &str, thread: &str) -> bool {
 }
 
 /// Lays a thread's rows against a connection's exchanges, both in order; indices of rows and of exchanges.
-fn align(rows: &[Row], of_thread: &[usize], exchanges: &[&Sent], taken: &[bool]) -> Vec<(usize, usize)> {
+fn align(jtl: &Jtl, of_thread: &[usize], exchanges: &[&Sent], taken: &[bool]) -> Vec<(usize, usize)> {
+    let end = |row: &usize| jtl.rows.get(*row).map_or(f64::MAX, |row| row.end_ms() as f64);
     let mut pairs = Vec::new();
     let mut next = 0;
     for (at, exchange) in exchanges.iter().enumerate() {
-        // Rows end in order: those that ended long before need not be looked at again.
-        while of_thread
-            .get(next)
-            .and_then(|row| rows.get(*row))
-            .is_some_and(|row| (row.end_ms() as f64) < exchange.end_ms + EARLY)
-        {
-            next += 1;
+        // Rows end in order: those that ended long before need not be looked at.
+        let behind = of_thread.get(next..).unwrap_or_default();
+        next += behind.partition_point(|row| end(row) < exchange.end_ms + EARLY);
+        let mut nearest: Option<(f64, usize, usize)> = None;
+        for (offset, row) in of_thread.get(next..).unwrap_or_default().iter().enumerate() {
+            let late = end(row) - exchange.end_ms;
+            if late > LATE || nearest.is_some_and(|(apart, ..)| late >= apart) {
+                break;
+            }
+            if nearest.is_none_or(|(apart, ..)| late.abs() < apart)
+                && !taken.get(*row).copied().unwrap_or(true)
+                && jtl.rows.get(*row).is_some_and(|row| fits(row, exchange, jtl.lacks))
+            {
+                nearest = Some((late.abs(), offset, *row));
+            }
         }
-        let behind = of_thread.get(next..).unwrap_or_default().iter().enumerate();
-        let near = behind
-            .take_while(|(_, row)| rows.get(**row).is_some_and(|row| (row.end_ms() as f64) <= exchange.end_ms + LATE));
-        let fitting = near
-            .filter(|(_, row)| !taken.get(**row).copied().unwrap_or(true))
-            .filter(|(_, row)| rows.get(**row).is_some_and(|row| fits(row, exchange)))
-            .map(|(offset, row)| (offset, *row))
-            .min_by(|a, b| {
-                let apart =
-                    |row: usize| rows.get(row).map_or(f64::MAX, |row| (row.end_ms() as f64 - exchange.end_ms).abs());
-                apart(a.1).total_cmp(&apart(b.1))
-            });
-        if let Some((offset, row)) = fitting {
+        if let Some((_, offset, row)) = nearest {
             pairs.push((row, at));
             next += offset + 1;
         }
@@ -227,24 +271,26 @@ fn align(rows: &[Row], of_thread: &[usize], exchanges: &[&Sent], taken: &[bool])
     pairs
 }
 
-fn distance(rows: &[Row], row: usize, exchanges: &[&Sent], at: usize) -> f64 {
-    match (rows.get(row), exchanges.get(at)) {
+/// How far the ends of all pairs lie apart, in whole milliseconds.
+fn total_distance(jtl: &Jtl, pairs: &[(usize, usize)], exchanges: &[&Sent]) -> i64 {
+    let distance = |(row, at): &(usize, usize)| match (jtl.rows.get(*row), exchanges.get(*at)) {
         (Some(row), Some(exchange)) => (row.end_ms() as f64 - exchange.end_ms).abs(),
         _ => 0.0,
-    }
+    };
+    pairs.iter().map(distance).sum::<f64>() as i64
 }
 
 /// Whether a row can be that exchange: the same bytes sent (the same outcome where the row does not say it), at the same
 /// time, to the same path as far as both know it.
-fn fits(row: &Row, exchange: &Sent) -> bool {
+fn fits(row: &Row, exchange: &Sent, lacks: Lacks) -> bool {
     let apart = row.end_ms() as f64 - exchange.end_ms;
-    let bytes = match row.network() {
+    let bytes = match row.network(lacks) {
         Network::Sent(bytes) if bytes == exchange.sent_bytes => true,
         // A sampler that opens, writes and reads counts what it wrote alone.
         Network::Sent(bytes) => {
             bytes < exchange.sent_bytes && is_open(row) && exchange.upgrade && exchange.status == Some(101)
         }
-        Network::Unsaid => same_outcome(row, exchange),
+        Network::Unsaid => same_outcome(row, exchange, lacks),
         Network::Never => false,
     };
     let sampler = exchange.sampler.as_ref().is_none_or(|sampler| row.label == *sampler || row.role == Role::Part);
@@ -257,13 +303,14 @@ fn is_open(row: &Row) -> bool {
 }
 
 /// Whether a row that does not say what it sent ended as that exchange did. Samplers that open a socket have no URL; nor
-/// have those that read from it, which are no exchange.
-fn same_outcome(row: &Row, exchange: &Sent) -> bool {
-    let same_code = exchange.status.is_some_and(|status| row.code == status.to_string());
-    if row.sent_bytes.is_none() {
-        return same_code;
+/// have those that read from it, which are no exchange. Where there is no column for URLs, any row may have one.
+fn same_outcome(row: &Row, exchange: &Sent, lacks: Lacks) -> bool {
+    let same_code = exchange.status.is_some_and(|status| lacks.code || row.code.parse() == Ok(status));
+    if row.url.is_none() && row.sent_bytes.is_none() && is_open(row) {
+        return exchange.upgrade && same_code;
     }
-    match (&row.url, exchange.status) {
+    let url = row.url.as_deref().or(lacks.url.then_some(""));
+    match (url, exchange.status) {
         (Some(_), None) => row.code.parse::<u16>().is_err(),
         (Some(_), Some(_)) => same_code,
         (None, _) if !exchange.upgrade || row.success => false,
@@ -280,13 +327,15 @@ fn same_path(row: &Row, exchange: &Sent) -> bool {
     let path = rest.find('/').and_then(|at| rest.get(at..)).unwrap_or("/");
     let path = path.split(['?', '#']).next().unwrap_or_default();
     // Clients collapse `//`; what was redacted can be compared by its length of segments alone.
-    let parts = |path: &str| path.split('/').filter(|part| !part.is_empty()).map(str::to_owned).collect::<Vec<_>>();
-    let (ours, theirs) = (parts(&exchange.path), parts(path));
-    ours.len() == theirs.len()
-        && ours
-            .iter()
-            .zip(&theirs)
-            .all(|(ours, theirs)| ours == theirs || ours.contains("token:") || ours.contains("secret:"))
+    let mut ours = exchange.path.split('/').filter(|part| !part.is_empty());
+    let mut theirs = path.split('/').filter(|part| !part.is_empty());
+    loop {
+        match (ours.next(), theirs.next()) {
+            (None, None) => return true,
+            (Some(ours), Some(theirs)) if ours == theirs || ours.contains("token:") || ours.contains("secret:") => {}
+            _ => return false,
+        }
+    }
 }
 
 fn leftovers(jtl: &Jtl, sent: &[Sent], taken: &[bool], joined: &mut Joined) {
@@ -294,9 +343,13 @@ fn leftovers(jtl: &Jtl, sent: &[Sent], taken: &[bool], joined: &mut Joined) {
         if !row.is_request() || taken.get(at).copied().unwrap_or(false) {
             continue;
         }
-        if row.network() == Network::Never {
+        if row.network(jtl.lacks) == Network::Never {
             joined.never_sent.push(at);
-        } else if row.url.is_none() && !is_open(row) && !row.message.starts_with("Got unexpected status") {
+        } else if row.url.is_none()
+            && !jtl.lacks.url
+            && !is_open(row)
+            && !row.message.starts_with("Got unexpected status")
+        {
             joined.on_sockets.push(at);
         } else {
             joined.not_found.push(at);
@@ -340,7 +393,7 @@ mod tests {
             row("TG 1-2", 1011, 100, "200"),
             row("TG 1-1", 1020, 300, "400"),
         ];
-        let jtl = Jtl { rows, malformed: Vec::new(), zoned: true };
+        let jtl = Jtl { rows, ..Jtl::default() };
         let exchanges = [
             sent(1, 7, 1000.4, 100),
             sent(2, 8, 1000.6, 200),
@@ -364,7 +417,7 @@ mod tests {
         let mut transaction = row("TG 1-1", 1007, 100, "");
         transaction.role = Role::Transaction;
         let elsewhere = row("TG 1-1", 1008, 999, "200");
-        let jtl = Jtl { rows: vec![never, frame, transaction, elsewhere], malformed: Vec::new(), zoned: true };
+        let jtl = Jtl { rows: vec![never, frame, transaction, elsewhere], ..Jtl::default() };
         let joined = join(&jtl, &[sent(9, 1, 1005.0, 100)]);
         assert_eq!((joined.never_sent, joined.on_sockets), (vec![0], vec![1]));
         assert_eq!((joined.summed, joined.not_found, joined.without_row), (vec![2], vec![3], vec![9]));
@@ -410,7 +463,7 @@ mod tests {
             upgrade(3, 1019.0, None),
             upgrade(4, 1029.0, Some(101)),
         ];
-        let joined = join(&Jtl { rows, malformed: Vec::new(), zoned: true }, &exchanges);
+        let joined = join(&Jtl { rows, ..Jtl::default() }, &exchanges);
         assert_eq!(joined.pairs, [(0, 1), (1, 2), (2, 3), (3, 4)]);
         assert_eq!(joined.differing, [(1, 2), (2, 3)]);
         assert_eq!((joined.on_sockets, joined.never_sent), (vec![4, 5, 6, 7], vec![8, 9]));
@@ -422,8 +475,67 @@ mod tests {
         let lost = "Non HTTP response code: org.apache.http.NoHttpResponseException";
         let rows = vec![row("TG 1-1", 1000, 0, lost), row("TG 1-1", 1500, 0, lost)];
         let unanswered = Sent { status: None, ..sent(1, 1, 999.0, 264) };
-        let joined = join(&Jtl { rows, malformed: Vec::new(), zoned: true }, &[unanswered]);
+        let joined = join(&Jtl { rows, ..Jtl::default() }, &[unanswered]);
         assert_eq!((joined.pairs, joined.not_found), (vec![(0, 1)], vec![1]));
+    }
+
+    #[test]
+    fn columns_that_are_not_there_hide_no_exchange() {
+        let exchanges = [
+            sent(1, 7, 999.0, 100),
+            Sent { status: Some(400), ..sent(2, 8, 1000.0, 200) },
+            sent(3, 7, 1009.0, 100),
+            Sent { status: None, ..sent(4, 8, 1010.0, 200) },
+        ];
+        let lost = "Non HTTP response code: java.net.SocketTimeoutException";
+        let rows = [
+            row("TG 1-1", 1000, 100, "200"),
+            row("TG 1-2", 1001, 200, "400"),
+            row("TG 1-1", 1010, 100, "200"),
+            row("TG 1-2", 1011, 200, lost),
+        ];
+        let urls = |row: &mut Row| row.url = None;
+        let sent = |row: &mut Row| row.sent_bytes = None;
+        let codes = |row: &mut Row| row.code = String::new();
+        let threads = |row: &mut Row| row.thread = String::new();
+        let without = |takes: &[&dyn Fn(&mut Row)], lacks: Lacks| {
+            let mut rows = rows.to_vec();
+            rows.iter_mut().for_each(|row| takes.iter().for_each(|take| take(row)));
+            let joined = join(&Jtl { rows, lacks, ..Jtl::default() }, &exchanges);
+            assert!(joined.never_sent.is_empty() && joined.on_sockets.is_empty(), "{joined:?}");
+            joined.pairs
+        };
+        let all = [(0, 1), (1, 2), (2, 3), (3, 4)];
+        let url = Lacks { url: true, ..Lacks::default() };
+        let code = Lacks { code: true, ..Lacks::default() };
+        assert_eq!(without(&[], Lacks::default()), all);
+        assert_eq!(without(&[&sent], Lacks::default()), all);
+        assert_eq!(without(&[&urls], url), all);
+        assert_eq!(without(&[&urls, &sent], url), all);
+        assert_eq!(without(&[&urls, &sent, &threads], url), all);
+        assert_eq!(without(&[&codes], code), all);
+        // Without times nothing can be joined; that is no word on the network.
+        let times = |row: &mut Row| (row.start_ms, row.elapsed_ms) = (0, 5);
+        assert_eq!(without(&[&times, &sent], Lacks { time: true, ..Lacks::default() }), []);
+        // Where the column is there, a row without URL is a socket's.
+        let rows = vec![Row { url: None, sent_bytes: None, ..row("TG 1-1", 1000, 0, "200") }];
+        assert_eq!(join(&Jtl { rows, ..Jtl::default() }, &[]).on_sockets, [0]);
+    }
+
+    /// What each exchange is laid against is bounded: this takes minutes otherwise.
+    #[test]
+    fn thousands_of_rows_that_are_alike_are_joined() {
+        for says in [None, Some(100)] {
+            let row = |at: i64| {
+                let thread = format!("TG 1-{}", at % 500);
+                Row { sent_bytes: says, ..row(&thread, 1000 + at / 10, 0, "200") }
+            };
+            let exchanges: Vec<Sent> = (0..3000).map(|at| sent(at, at, 999.5 + (at / 10) as f64, 100)).collect();
+            let joined = join(&Jtl { rows: (0..3000).map(row).collect(), ..Jtl::default() }, &exchanges);
+            let apart = joined.pairs.iter().filter(|(row, id)| (*row as u64 / 10).abs_diff(id / 10) > 1).count();
+            let pairs = joined.pairs.len();
+            assert!(pairs > 2950 && apart < 100, "{says:?}: {pairs}, {apart} of them far apart");
+        }
     }
 
     #[test]
@@ -432,7 +544,7 @@ mod tests {
         assert!(is_thread("TG/2@vm", "127.0.0.1:21099-TG 1-2"));
         assert!(!is_thread("TG/2@vm", "TG 1-12"));
         let rows = vec![row("TG 1-1", 1000, 100, "200"), row("TG 1-2", 1000, 100, "200")];
-        let jtl = Jtl { rows, malformed: Vec::new(), zoned: true };
+        let jtl = Jtl { rows, ..Jtl::default() };
         let named =
             |id, connection, thread: &str| Sent { thread: Some(thread.into()), ..sent(id, connection, 1000.0, 100) };
         let joined = join(&jtl, &[named(1, 5, "TG/2@vm"), named(2, 6, "TG/1@vm")]);

@@ -9,6 +9,7 @@
 
 pub mod csv;
 pub mod join;
+mod lines;
 mod row;
 pub mod statistics;
 mod time;
@@ -16,7 +17,7 @@ pub mod xml;
 
 use std::{fs, path::Path};
 
-pub use row::{Jtl, Malformed, Role, Row};
+pub use row::{Jtl, Lacks, Malformed, Role, Row};
 
 /// Reads a JTL, in CSV or XML.
 ///

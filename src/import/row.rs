@@ -64,14 +64,16 @@ impl Row {
 
     /// What it says of the network. JMeter notes what was sent once an answer came: a request that failed on its way, and
     /// an upgrade that was refused, are rows with no bytes sent.
-    pub fn network(&self) -> Network {
+    pub fn network(&self, lacks: Lacks) -> Network {
         let failed = self.code.strip_prefix(EXCEPTION).unwrap_or_default();
         let before = |name: &&str| failed.rsplit('.').next().is_some_and(|class| class == *name);
         let sampler = self.code == "Sampler error";
         let setup = self.code == IO_ERROR && SETUP.iter().any(|words| self.message.contains(words));
         match self.sent_bytes {
             Some(bytes) if bytes > 0 => Network::Sent(bytes),
-            _ if self.start_ms <= 0 || sampler || setup || BEFORE.iter().any(|name| before(&name)) => Network::Never,
+            _ if (self.start_ms <= 0 && !lacks.time) || sampler || setup || BEFORE.iter().any(|name| before(&name)) => {
+                Network::Never
+            }
             _ => Network::Unsaid,
         }
     }
@@ -117,18 +119,45 @@ pub struct Malformed {
     pub why: String,
 }
 
+/// Lines that are no rows are kept with their reason up to here; the others are counted alone.
+const KEPT: usize = 1000;
+
+/// Columns that a file has not: that a row says nothing there means nothing then.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Lacks {
+    /// `timeStamp`
+    pub time: bool,
+    /// `responseCode`
+    pub code: bool,
+    /// `URL`
+    pub url: bool,
+}
+
 /// A JTL.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Jtl {
     /// Its rows, as they stand in it.
     pub rows: Vec<Row>,
-    /// Lines that are none.
+    /// Lines that are none, the first of them.
     pub malformed: Vec<Malformed>,
+    /// How many more there are.
+    pub malformed_more: usize,
+    /// What nothing is said of.
+    pub lacks: Lacks,
     /// Whether times were written without a zone: they are then taken for UTC, and off by the zone.
     pub zoned: bool,
 }
 
 impl Jtl {
+    /// One more line that is no row.
+    pub(super) fn refuse(&mut self, line: u64, why: String) {
+        if self.malformed.len() < KEPT {
+            self.malformed.push(Malformed { line, why });
+        } else {
+            self.malformed_more += 1;
+        }
+    }
+
     /// First begin and last end; nothing where no row has a time.
     pub fn span_ms(&self) -> Option<(i64, i64)> {
         let timed = || self.rows.iter().filter(|row| row.start_ms > 0);

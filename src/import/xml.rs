@@ -7,10 +7,7 @@ use quick_xml::{
     events::{BytesStart, Event},
 };
 
-use super::{Error, Jtl, Malformed, Role, Row};
-
-/// Samples that are no rows are kept with their reason up to here.
-const KEPT: usize = 1000;
+use super::{Error, Jtl, Role, Row, lines::Lines};
 
 /// Texts of a sample's children that are read.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,18 +24,20 @@ enum Wanted {
 pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
     let text = String::from_utf8_lossy(bytes);
     let mut reader = Reader::from_str(&text);
-    let mut lines = Lines { text: text.as_bytes(), at: 0, line: 1 };
+    let mut lines = Lines::new(text.as_bytes());
     let mut jtl = Jtl { zoned: true, ..Jtl::default() };
     // The samples that are open, outermost first, by their place among the rows.
     let mut open: Vec<usize> = Vec::new();
     let mut wanted: Option<Wanted> = None;
+    // Those of which something could not be read. They stay until what stands within them is known.
+    let mut refused: Vec<usize> = Vec::new();
     let mut depth = 0_usize;
     let is_whole = loop {
         let before = usize::try_from(reader.buffer_position()).unwrap_or(usize::MAX);
         let event = match reader.read_event() {
             Ok(event) => event,
             Err(error) => {
-                malformed(&mut jtl, lines.of(before), format!("no XML from here on: {error}"));
+                jtl.refuse(lines.of(before), format!("no XML from here on: {error}"));
                 break false;
             }
         };
@@ -52,7 +51,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
                 depth += 1;
                 if is_sample(&tag) {
                     open.push(jtl.rows.len());
-                    sample(&mut jtl, &tag, lines.of(before));
+                    sample(&mut jtl, &mut refused, &tag, lines.of(before));
                 }
                 wanted = match tag.name().as_ref() {
                     "java.net.URL" => Some(Wanted::Url),
@@ -60,7 +59,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
                     _ => None,
                 };
             }
-            Event::Empty(tag) if is_sample(&tag) => sample(&mut jtl, &tag, lines.of(before)),
+            Event::Empty(tag) if is_sample(&tag) => sample(&mut jtl, &mut refused, &tag, lines.of(before)),
             Event::Text(text) => add(&mut jtl, &open, wanted, &text.xml10_content()),
             Event::CData(text) => add(&mut jtl, &open, wanted, &text),
             Event::GeneralRef(reference) => {
@@ -87,8 +86,17 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
             jtl.rows.truncate(*first);
         }
         let line = lines.of(text.len());
-        malformed(&mut jtl, line, "the file ends in the middle".to_owned());
+        jtl.refuse(line, "the file ends in the middle".to_owned());
     }
+    let mut at = 0;
+    let mut refused = refused.into_iter().peekable();
+    jtl.rows.retain(|_| {
+        at += 1;
+        refused.next_if_eq(&(at - 1)).is_none()
+    });
+    jtl.lacks.url = jtl.rows.iter().all(|row| row.url.is_none());
+    jtl.lacks.code = jtl.rows.iter().all(|row| row.code.is_empty());
+    jtl.lacks.time = jtl.rows.iter().all(|row| row.start_ms == 0);
     Ok(jtl)
 }
 
@@ -97,7 +105,7 @@ fn is_sample(tag: &BytesStart<'_>) -> bool {
 }
 
 /// A row of a sample's attributes. What cannot be read of them leaves it out of the sums, and is told.
-fn sample(jtl: &mut Jtl, tag: &BytesStart<'_>, line: u64) {
+fn sample(jtl: &mut Jtl, refused: &mut Vec<usize>, tag: &BytesStart<'_>, line: u64) {
     let mut row = Row { line, ..Row::default() };
     let mut why = None;
     for attribute in tag.attributes().with_checks(false).flatten() {
@@ -124,7 +132,8 @@ fn sample(jtl: &mut Jtl, tag: &BytesStart<'_>, line: u64) {
         }
     }
     if let Some(why) = why {
-        malformed(jtl, line, why);
+        refused.push(jtl.rows.len());
+        jtl.refuse(line, why);
     }
     jtl.rows.push(row);
 }
@@ -151,29 +160,6 @@ fn close(jtl: &mut Jtl, at: usize) {
         for part in jtl.rows.iter_mut().skip(at + 1).filter(|part| part.role == Role::Sample) {
             part.role = Role::Part;
         }
-    }
-}
-
-fn malformed(jtl: &mut Jtl, line: u64, why: String) {
-    if jtl.malformed.len() < KEPT {
-        jtl.malformed.push(Malformed { line, why });
-    }
-}
-
-/// Counts lines as it goes.
-struct Lines<'t> {
-    text: &'t [u8],
-    at: usize,
-    line: u64,
-}
-
-impl Lines<'_> {
-    /// The line of a place that is no earlier than the last one asked for.
-    fn of(&mut self, place: usize) -> u64 {
-        let passed = self.text.get(self.at..place.min(self.text.len())).unwrap_or_default();
-        self.line += passed.iter().filter(|b| **b == b'\n').count() as u64;
-        self.at = self.at.max(place.min(self.text.len()));
-        self.line
     }
 }
 
@@ -226,6 +212,19 @@ mod tests {
         let jtl = parse("x.jtl", &FILE.as_bytes()[..cut]).unwrap();
         assert_eq!(jtl.rows.len(), 1);
         assert!(jtl.malformed.last().unwrap().why.contains("ends in the middle"), "{:?}", jtl.malformed);
+    }
+
+    #[test]
+    fn samples_that_cannot_be_read_are_told_and_no_rows() {
+        let text = FILE.replace("t=\"313\"", "t=\"many\"").replace("\n", "\r\n");
+        let jtl = parse("x.jtl", format!("{text}</testResults>\r\n").as_bytes()).unwrap();
+        let told: Vec<(u64, &str)> = jtl.malformed.iter().map(|one| (one.line, one.why.as_str())).collect();
+        assert_eq!(told, [(3, "t is \"many\", no number")]);
+        let rows: Vec<(&str, Role)> = jtl.rows.iter().map(|row| (row.label.as_str(), row.role)).collect();
+        assert_eq!(rows, [("tx", Role::Transaction), ("redir", Role::Parent), ("redir-0", Role::Part)]);
+        let all = format!("<testResults>{}</testResults>", "<sample t=\"x\"/>".repeat(1200));
+        let jtl = parse("x.jtl", all.as_bytes()).unwrap();
+        assert_eq!((jtl.rows.len(), jtl.malformed.len(), jtl.malformed_more), (0, 1000, 200));
     }
 
     #[test]

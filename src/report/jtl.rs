@@ -72,6 +72,7 @@ impl Beside {
             }).collect::<Vec<_>>(),
             "refused": self.lost,
             "malformed": self.jtl.malformed.iter().map(|one| json!({"line": one.line, "why": one.why})).collect::<Vec<_>>(),
+            "malformed_more": self.jtl.malformed_more,
             "zoned": self.jtl.zoned,
             "statistics": self.figures,
         })
@@ -122,7 +123,7 @@ impl Beside {
             (joined.not_found.len(), "not found on the wire"),
             (joined.differing.len(), "of those joined say another code than the wire"),
             (joined.without_row.len(), "exchanges that no row is about"),
-            (self.jtl.malformed.len(), "lines that are no rows"),
+            (self.jtl.malformed.len() + self.jtl.malformed_more, "lines that are no rows"),
         ];
         let shown = all.into_iter().enumerate().filter(|(at, (number, _))| *at == 0 || *number > 0);
         shown.map(|(_, (number, what))| (number as u64, what)).collect()
