@@ -12,7 +12,7 @@ use clap::ValueEnum;
 
 use crate::{
     query::{self, Gone, Kind, Query, Standing, wire},
-    store::{CaptureDir, State},
+    store::{CaptureDir, State, ends::Ends},
 };
 
 use super::{
@@ -116,6 +116,8 @@ struct CaptureLine {
     complete: Option<bool>,
     /// Requests that retention dropped.
     dropped_exchanges: u64,
+    /// Segments that are missing or lack their end, in words.
+    damage: Vec<String>,
     segment_bytes: u64,
     error: Option<String>,
 }
@@ -138,18 +140,23 @@ fn captures(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             state: "unreadable",
             complete: None,
             dropped_exchanges: 0,
+            damage: Vec::new(),
             segment_bytes: segment_bytes(&one.path.join("segments")),
             error: None,
             path: one.path,
         };
         let look = |meta| {
             let dir = CaptureDir::open(&line.path)?;
-            Ok((Standing::of(&dir)?, Gone::of(&dir)?, meta))
+            let standing = Standing::of(&dir)?;
+            // A running one grows and forgets meanwhile.
+            let ends = if standing == Standing::Finished { Ends::of(&dir)? } else { Ends::default() };
+            Ok((standing, Gone::of(&dir)?, ends, meta))
         };
         match one.meta.and_then(look) {
-            Ok((standing, gone, meta)) => {
+            Ok((standing, gone, ends, meta)) => {
                 line.state = standing.as_str();
-                let whole = meta.state == State::Clean && gone.is_none();
+                let whole = meta.state == State::Clean && gone.is_none() && ends.is_whole();
+                line.damage = ends.troubles();
                 line.complete = (standing == Standing::Finished).then_some(whole);
                 line.dropped_exchanges = gone.map_or(0, |gone| gone.exchanges);
                 line.started_at = Some(meta.started_at);
@@ -175,6 +182,10 @@ fn captures(args: &Args, globals: &Globals) -> anyhow::Result<ExitCode> {
 fn capture_cells(line: &CaptureLine) -> Vec<Cell> {
     let (ink, state) = match (&line.error, line.complete, line.state) {
         (Some(error), _, _) => (Ink::Bad, error.clone()),
+        (None, _, state) if !line.damage.is_empty() => {
+            let count = units::count(line.damage.len() as u64, "segment");
+            (Ink::Bad, format!("{state}, damaged ({count})"))
+        }
         (None, _, state) if line.dropped_exchanges > 0 => {
             (Ink::Odd, format!("{state}, {} dropped", units::count(line.dropped_exchanges, "request")))
         }

@@ -8,6 +8,7 @@ use serde_json::json;
 use crate::{
     record::{self, Reindexed},
     report::junit::warnings_and_errors,
+    store::ends::Ends,
 };
 
 use super::{Globals, Output, exit_code, junit::JunitArg, output::say, reading, render::units};
@@ -29,6 +30,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let path = dir.path().to_owned();
     let name = dir.name();
     let segments = dir.segments()?;
+    let lacking = Ends::of(&dir)?.troubles();
     let bar = progress(segments.len() as u64, globals.quiet);
     let mut done = 0;
     let reindexed = record::reindex(dir, &inspection, &mut |segment| {
@@ -66,6 +68,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     if let Some(junit) = junit {
         junit.write(&path, &globals.settings()?, &totals, &warnings_and_errors)?;
     }
+    lacking.iter().for_each(|trouble| say(&format!("warning: {trouble}")));
     for range in &damage {
         say(&format!(
             "warning: segment {:06}, bytes {} to {} cannot be read and were passed over: {}",

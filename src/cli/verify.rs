@@ -5,6 +5,7 @@ use std::{io::Write as _, process::ExitCode};
 use serde_json::json;
 
 use crate::store::{
+    ends,
     format::Hash,
     recovery::{self, Report, SegmentReport},
 };
@@ -37,6 +38,8 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
             "whole": report.is_whole(),
             "segments": segments,
             "missing": report.missing,
+            "dropped_upto": report.dropped_upto,
+            "cut": report.cut,
             "last_seal": report.last_seal().map(|seal| hex(&seal)),
         }))?;
     } else {
@@ -76,12 +79,19 @@ fn page(name: &str, report: &Report, look: Look) -> String {
     let bytes = units::size(report.segments.iter().map(|segment| segment.bytes).sum());
     let records = units::count(report.segments.iter().map(|segment| segment.records).sum(), "record");
     line(Ink::Strong, format!("{name}: {count}, {records}, {bytes}"));
+    if let Some(upto) = report.dropped_upto {
+        line(Ink::Odd, format!("segments 000001 to {upto:06} were dropped by retention"));
+    }
     for number in &report.missing {
         line(Ink::Bad, format!("segment {number:06} is missing"));
     }
     for segment in &report.segments {
         for trouble in troubles(segment) {
             line(Ink::Bad, format!("segment {:06}: {trouble}", segment.number));
+        }
+        if report.cut == Some(segment.number) {
+            line(Ink::Bad, ends::cut_words(segment.number));
+            continue;
         }
         if segment.torn_tail_bytes > 0 {
             let torn = units::count(segment.torn_tail_bytes, "byte");

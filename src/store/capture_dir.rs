@@ -161,10 +161,14 @@ impl CaptureDir {
         Ok(&self.meta)
     }
 
-    /// Writes another state into `capture.json`, atomically; also on a full disk, the first time.
+    /// Writes another state into `capture.json`, atomically; also on a full disk, the first time. With the state of one
+    /// that was stopped in order goes which segment is its last: no segment says that none comes behind it.
     pub fn set_state(&mut self, state: State) -> Result<(), Error> {
         if state != State::Recording {
             files::remove(&self.path.join(RESERVE))?;
+        }
+        if state == State::Clean {
+            self.meta.last_segment = self.segments()?.last().copied();
         }
         self.meta.state = state;
         self.write_meta()

@@ -73,6 +73,9 @@ pub struct CaptureMeta {
     pub options: serde_json::Value,
     /// How far it got.
     pub state: State,
+    /// The last segment, where it was stopped in order; `None` before that, and where an older version recorded it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_segment: Option<u64>,
 }
 
 impl CaptureMeta {
@@ -87,6 +90,7 @@ impl CaptureMeta {
             redaction_key,
             options,
             state: State::Recording,
+            last_segment: None,
         }
     }
 }

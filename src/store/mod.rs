@@ -4,7 +4,7 @@
 //! - [`mod@format`]: the bytes of a segment's header and records; pure functions.
 //! - [`capture_dir`]: a capture's folder, its lock and its `capture.json` ([`capture_meta`]).
 //! - [`segment_writer`] and [`segment_reader`]: append, follow, seek, resynchronise; [`ranges`]: a side's bytes again.
-//! - [`recovery`]: what a killed or damaged capture still holds; `verify`.
+//! - [`recovery`]: what a killed or damaged capture still holds; `verify`. [`ends`]: whether all segments are there.
 //! - [`tables`]: Parquet tables of derived rows, one file per sealed segment and kind.
 //! - [`catalogue`]: the directory of all that; the only user of sled.
 //! - [`retention`]: dropping whole oldest segments.
@@ -15,6 +15,7 @@
 pub mod capture_dir;
 pub mod capture_meta;
 pub mod catalogue;
+pub mod ends;
 pub mod error;
 pub mod format;
 pub mod ranges;

@@ -8,6 +8,7 @@ use std::{
 
 use super::{
     CaptureDir, Error,
+    ends::Ends,
     error::IoContext,
     format::{Damage, Hash, Seal},
     segment_reader::{OpenSegment, Step},
@@ -41,8 +42,12 @@ pub struct DamagedRange {
 pub struct Report {
     /// Every segment that is there, ascending.
     pub segments: Vec<SegmentReport>,
-    /// Segments that should stand between those, but are not there.
+    /// Segments that should be there, but are not.
     pub missing: Vec<u64>,
+    /// Up to which segment retention dropped all: they are not missing.
+    pub dropped_upto: Option<u64>,
+    /// The last segment of a capture that was stopped in order, if it lacks its seal: then it lacks its end.
+    pub cut: Option<u64>,
 }
 
 /// What [`verify`] found in one segment.
@@ -69,10 +74,10 @@ pub struct SegmentReport {
 }
 
 impl Report {
-    /// Whether all that was written and retained is there unchanged. A torn tail and a missing last seal are no damage:
-    /// they are what a killed recorder leaves.
+    /// Whether all that was written and retained is there unchanged. A torn tail and a missing last seal are no damage
+    /// where nobody stopped the recorder in order: they are what a killed one leaves.
     pub fn is_whole(&self) -> bool {
-        self.missing.is_empty() && self.segments.iter().all(SegmentReport::is_whole)
+        self.missing.is_empty() && self.cut.is_none() && self.segments.iter().all(SegmentReport::is_whole)
     }
 
     /// The last seal: noted elsewhere, it proves all the capture's sealed segments.
@@ -92,10 +97,16 @@ impl SegmentReport {
 /// where a file cannot be read at all; damage is in the report.
 pub fn verify(dir: &CaptureDir) -> Result<Report, Error> {
     let listed = dir.segments()?;
-    let (Some(first), Some(last)) = (listed.first().copied(), listed.last().copied()) else {
-        return Ok(Report::default());
+    let mut report = match (listed.first().copied(), listed.last().copied()) {
+        (Some(first), Some(last)) => verify_range(dir, first, last)?,
+        _ => Report::default(),
     };
-    verify_range(dir, first, last)
+    // Last of all: what retention took meanwhile is known by then.
+    let Ends { dropped_upto, missing, cut } = Ends::of(dir)?;
+    report.missing.extend(missing);
+    report.missing.sort_unstable();
+    report.missing.dedup();
+    Ok(Report { dropped_upto, cut, ..report })
 }
 
 /// Not the listed ones: a folder that changes while it is listed may not show all.

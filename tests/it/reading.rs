@@ -587,6 +587,26 @@ fn the_program_reads_a_finished_capture() {
     let (code, out, _) = run(&["reindex", "--json"]);
     assert_eq!((code, out.contains("\"reindexed\"")), (0, true));
     assert_eq!(run(&["ls", "exchanges", "--json"]).2, "", "nothing to remark any more");
+    // The newest segment gone, or cut: it was stopped in order, so that is told.
+    let last = *dir.segments().unwrap().last().unwrap();
+    let path = dir.segment_path(last);
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() / 2]).unwrap();
+    let (code, out, _) = run(&["verify"]);
+    assert_eq!((code, out.contains("its end is missing"), out.contains("was killed")), (1, true, false), "{out}");
+    fs::remove_file(&path).unwrap();
+    let (code, out, _) = run(&["verify", "--json"]);
+    let report: Value = serde_json::from_str(&out).unwrap();
+    assert_eq!((code, &report["missing"], &report["whole"]), (1, &serde_json::json!([last]), &Value::from(false)));
+    let (code, _, err) = run(&["reindex"]);
+    assert_eq!((code, err.contains(&format!("segment {last:06} is missing"))), (0, true), "{err}");
+    let (_, out, _) = run(&["ls", "captures"]);
+    assert!(out.contains("finished, damaged (1 segment)"), "{out}");
+    let (_, out, _) = run(&["ls", "captures", "--json"]);
+    assert!(out.contains("\"complete\":false"), "{out}");
+    fs::write(&path, whole).unwrap();
+    assert_eq!(run(&["verify"]).0, 0);
+
     let segment = dir.segment_path(2);
     let mut bytes = fs::read(&segment).unwrap();
     let middle = bytes.len() / 2;
