@@ -31,6 +31,14 @@ pub(super) struct Stamp {
     pub(super) read: Timestamp,
 }
 
+impl Stamp {
+    /// That of the next read. The kernel stamps in order; but each stamp is put onto our clock by two readings of its
+    /// own, which differ by some 100 ns, and the wall clock may be set back. What came later did not arrive earlier.
+    fn followed_by(self, arrived: Timestamp, read: Timestamp) -> Self {
+        Self { arrived: self.arrived.max(Some(arrived)), read }
+    }
+}
+
 /// What a read brought besides bytes.
 #[derive(Debug, Default)]
 pub(super) struct Input {
@@ -180,7 +188,7 @@ impl Leg {
             match socket::receive(&self.tcp, buffer) {
                 Ok((read, stamped)) => {
                     self.stamp = match stamped.map(|stamped| clock.now_and_arrival(stamped)) {
-                        Some((read, arrived)) => Stamp { arrived: Some(arrived), read },
+                        Some((read, arrived)) => self.stamp.followed_by(arrived, read),
                         None => Stamp { arrived: None, read: clock.now() },
                     };
                     return Poll::Ready(Ok(read));
@@ -371,10 +379,11 @@ impl Leg {
         }
     }
 
-    /// Sends and waits until the kernel has it.
-    pub(super) async fn send_all(&mut self, bytes: &[u8], clock: &Clock) -> io::Result<()> {
-        self.send(bytes, clock)?;
-        poll_fn(|cx| self.poll_flush(cx)).await
+    /// Sends and waits until the kernel has it. Gives the instant just before the first write.
+    pub(super) async fn send_all(&mut self, bytes: &[u8], clock: &Clock) -> io::Result<Timestamp> {
+        let begun = self.send(bytes, clock)?;
+        poll_fn(|cx| self.poll_flush(cx)).await?;
+        Ok(begun)
     }
 
     /// Brings the TLS handshake to its end. What came behind it stays to be read, with its stamp.
@@ -418,5 +427,20 @@ impl Write for Writer<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_came_later_did_not_arrive_earlier() {
+        let at = |arrived, read| Stamp { arrived: Some(Timestamp(arrived)), read: Timestamp(read) };
+        let first = Stamp::default().followed_by(Timestamp(500), Timestamp(600));
+        assert_eq!((first.arrived, first.read), (at(500, 600).arrived, at(500, 600).read));
+        let jittered = first.followed_by(Timestamp(320), Timestamp(700));
+        assert_eq!((jittered.arrived, jittered.read), (Some(Timestamp(500)), Timestamp(700)));
+        assert_eq!(jittered.followed_by(Timestamp(650), Timestamp(800)).arrived, Some(Timestamp(650)));
     }
 }
