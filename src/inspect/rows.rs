@@ -26,6 +26,10 @@ pub(super) fn connection(view: &Connection, extent: Extent) -> ConnectionRow {
     let client_tls = view.client_tls.as_ref();
     let server_tls = view.server_tls.as_ref();
     let alpn = client_tls.and_then(|tls| tls.alpn.clone()).or_else(|| server_tls.and_then(|tls| tls.alpn.clone()));
+    // The kernel has a connection, and bytes of it, before it is accepted: it was open when the first one arrived.
+    let opened = view.first_byte.map_or(view.opened, |first| first.min(view.opened));
+    // A ClientHello may come with the CONNECT; nobody speaks TLS before the answer.
+    let answered = view.connect.as_ref().and_then(|connect| connect.answered).unwrap_or_default();
     ConnectionRow {
         id: view.id,
         mode: view.mode.clone(),
@@ -40,14 +44,13 @@ pub(super) fn connection(view: &Connection, extent: Extent) -> ConnectionRow {
         alpn,
         client_tls: version(&view.client_tls),
         server_tls: version(&view.server_tls),
-        opened_ns: view.opened,
+        opened_ns: opened,
         phases: Phases {
-            // A byte may have arrived before the connection was taken from the system's queue: no time was spent waiting.
-            accept: phase(view.opened, view.first_byte.map(|first| first.max(view.opened))),
+            accept: phase(opened, view.first_byte),
             connect: view.connect.as_ref().and_then(|connect| phase(connect.begin, connect.answered)),
             dial: view.dialed.as_ref().and_then(|dialed| phase(dialed.begin, Some(dialed.end))),
             server_tls: server_tls.and_then(|tls| phase(tls.begin, Some(tls.end))),
-            client_tls: client_tls.and_then(|tls| phase(tls.begin, Some(tls.end))),
+            client_tls: client_tls.and_then(|tls| phase(tls.begin.max(answered).min(tls.end), Some(tls.end))),
         },
         closed_ns: view.closed.map(|(at, ..)| at),
         closed_by: view.closed.map(|(_, by, _)| by.as_str().to_owned()),
@@ -235,4 +238,65 @@ fn lines(bytes: &[u8], redactor: &mut Redactor) -> String {
         })
         .collect();
     shown.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::model::{
+        ConnectionId, Side,
+        side::Sides,
+        trace::{Connect, Tls},
+    };
+
+    /// A CONNECT whose first byte was in the kernel before the connection was accepted, and a ClientHello behind it in
+    /// the same read.
+    #[test]
+    fn phases_stand_in_order_though_bytes_come_before_we_are_ready_for_them() {
+        let connect = Connect {
+            begin: Timestamp(90),
+            end: Timestamp(91),
+            authority: "u:pw@a:1".into(),
+            answered: Some(Timestamp(150)),
+        };
+        let tls = Tls {
+            side: Side::Client,
+            begin: Timestamp(91),
+            end: Timestamp(200),
+            sni: None,
+            offered: Vec::new(),
+            alpn: None,
+            version: None,
+            cipher: None,
+            error: None,
+        };
+        let view = Connection {
+            id: ConnectionId(1),
+            mode: "forward".into(),
+            client: "127.0.0.1:1".parse().unwrap(),
+            opened: Timestamp(100),
+            first_byte: Some(Timestamp(90)),
+            connect: Some(connect),
+            dialed: None,
+            server_tls: None,
+            client_tls: Some(tls),
+            server_rtt_ns: None,
+            ended: Sides::default(),
+            closed: None,
+            bytes: Sides::default(),
+            exchanges: 0,
+            frames: 0,
+            gaps: 0,
+            proxy_error: None,
+        };
+        let row = connection(&view, Extent::default());
+        let span = |phase: Option<Phase>| phase.map(|phase| (phase.begin_ns.0, phase.end_ns.unwrap().0)).unwrap();
+        assert_eq!(row.opened_ns, Timestamp(90));
+        assert_eq!(span(row.phases.accept), (90, 90));
+        assert_eq!(span(row.phases.connect), (90, 150));
+        assert_eq!(span(row.phases.client_tls), (150, 200));
+        assert_eq!(row.authority.as_deref(), Some("a:1"));
+    }
 }

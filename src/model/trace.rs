@@ -80,7 +80,7 @@ pub struct Connect {
     pub end: Timestamp,
     /// The target as written: `api.test:443`.
     pub authority: String,
-    /// When our answer to it had been written; `None` where it was refused (then a [`ProxyMade`] follows).
+    /// Just before our answer to it was written; `None` where it was refused (then a [`ProxyMade`] follows).
     pub answered: Option<Timestamp>,
 }
 

@@ -140,9 +140,14 @@ impl Drop for Trace<'_> {
     }
 }
 
-/// Serves one connection to its end.
-pub(super) async fn serve(shared: Arc<Shared>, entry: Arc<Entry>, stream: TcpStream, client: SocketAddr) {
-    let at = shared.tap.clock().now();
+/// Serves one connection, which was accepted at `at`, to its end.
+pub(super) async fn serve(
+    shared: Arc<Shared>,
+    entry: Arc<Entry>,
+    stream: TcpStream,
+    client: SocketAddr,
+    at: Timestamp,
+) {
     let listener = stream.local_addr().unwrap_or(client);
     let mut trace = Trace::open(&shared, Opened { at, mode: entry.shown.clone(), client, listener });
     // What sets a connection up is large and is gone before the relay begins.
@@ -297,7 +302,8 @@ async fn connect(
         }
     };
     let sent = client.send_all(ESTABLISHED, clock).await;
-    connect.answered = sent.is_ok().then(|| clock.now());
+    // Before it the client cannot have gone on; it often has when the write returns.
+    connect.answered = sent.as_ref().ok().copied();
     trace.record(Fact::Connect(connect, head));
     sent.map_err(|error| End::client(error.into()))?;
     if !trace.shared.options.decrypt {
@@ -697,7 +703,7 @@ async fn say(trace: &Trace<'_>, client: &mut Leg, answer: &Answer, to_connect: b
     let sent = timeout(LINGER, client.send_all(&bytes, clock)).await;
     let made = ProxyMade { at: trace.now(), status: answer.status, to_connect, cause: answer.cause.clone() };
     trace.record(Fact::ProxyMade(made, &bytes));
-    if matches!(sent, Ok(Ok(()))) {
+    if matches!(sent, Ok(Ok(_))) {
         client.end(Ending::CloseNotify);
         client.end(Ending::Fin);
         // A close with bytes unread would be a reset, which may overtake the answer.
@@ -717,7 +723,7 @@ async fn say(trace: &Trace<'_>, client: &mut Leg, answer: &Answer, to_connect: b
 mod tests {
     use super::*;
 
-    fn size<A, B, C, D, F>(_: fn(A, B, C, D) -> F) -> usize {
+    fn size<A, B, C, D, E, F>(_: fn(A, B, C, D, E) -> F) -> usize {
         size_of::<F>()
     }
 

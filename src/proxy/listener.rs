@@ -162,8 +162,10 @@ async fn accept(
                 backoff = BACKOFF.0;
                 let permit = permit.take();
                 let (shared, entry) = (Arc::clone(&shared), Arc::clone(&entry));
+                // Here: the task may wait for its turn.
+                let at = shared.tap.clock().now();
                 connections.spawn(async move {
-                    serve(shared, entry, stream, client).await;
+                    serve(shared, entry, stream, client, at).await;
                     drop(permit);
                 });
             }

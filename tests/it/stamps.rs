@@ -124,3 +124,57 @@ async fn bytes_that_waited_for_us_bear_the_time_of_their_arrival() {
     }
     panic!("no data");
 }
+
+/// A body in many reads: what comes later on a leg did not arrive earlier.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn arrivals_of_one_leg_never_go_back() {
+    const BODIES: usize = 40;
+    const BYTES: usize = 300_000;
+    let (listener, address) = origin().await;
+    let rig = Rig::start(options_for(address));
+    let mut client = rig.dial().await;
+    client.write_all(b"CONNECT api.test:80 HTTP/1.1\r\n\r\n").await.unwrap();
+    let mut server = accept(&listener).await;
+    let mut established = Vec::new();
+    while !established.ends_with(b"\r\n\r\n") {
+        established.push(client.read_u8().await.unwrap());
+    }
+    let body = vec![0; BYTES];
+    for _ in 0..BODIES {
+        let (sent, read) = tokio::join!(client.write_all(&body), read_exact(&mut server, BYTES));
+        sent.unwrap();
+        assert_eq!(read.len(), BYTES);
+    }
+    drop((client, server));
+    let facts = rig.closed(1).await;
+    let data = side(&facts, Side::Client).data;
+    assert!(data.len() > BODIES);
+    for pair in data.windows(2) {
+        assert!(pair[0].arrived <= pair[1].arrived, "{:?} before {:?}", pair[1].arrived, pair[0].arrived);
+        assert!(pair[1].arrived <= Some(pair[1].read));
+    }
+}
+
+/// The answer to CONNECT is stamped before it is written: no client begins TLS before that.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn tls_begins_after_the_answer_to_connect_did() {
+    const CONNECTIONS: u64 = 40;
+    let (listener, address) = origin().await;
+    let rig = Rig::start(options_for(address));
+    let origin = tokio::spawn(async move {
+        while let Ok(stream) = accept_tls(&listener, &[]).await {
+            drop(stream);
+        }
+    });
+    for id in 1..=CONNECTIONS {
+        drop(rig.tls().await);
+        let facts = rig.closed(id).await;
+        let answered = facts.iter().find_map(|fact| if let Fact::Connect(c, _) = fact { c.answered } else { None });
+        let begun = facts.iter().find_map(|fact| match fact {
+            Fact::Tls(tls) if tls.side == Side::Client => Some(tls.begin),
+            _ => None,
+        });
+        assert!(answered.unwrap() <= begun.unwrap(), "c{id}: {answered:?}, {begun:?}");
+    }
+    origin.abort();
+}
