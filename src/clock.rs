@@ -53,6 +53,21 @@ impl Clock {
     }
 }
 
+/// CPU time that this process has used, all its threads together. 0 where the system does not tell.
+pub fn cpu_ns() -> u64 {
+    #[cfg(unix)]
+    {
+        use nix::sys::{resource, time::TimeValLike as _};
+        let used = resource::getrusage(resource::UsageWho::RUSAGE_SELF);
+        used.map_or(0, |used| {
+            let micros = used.user_time().num_microseconds() + used.system_time().num_microseconds();
+            u64::try_from(micros).unwrap_or(0).saturating_mul(1000)
+        })
+    }
+    #[cfg(not(unix))]
+    0
+}
+
 /// Wall time now, in nanoseconds since 1970. For names and ages of files; never for intervals.
 pub fn wall_unix_ns() -> i64 {
     i64::try_from(since_epoch().as_nanos()).unwrap_or(i64::MAX)

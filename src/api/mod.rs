@@ -6,6 +6,7 @@
 //! | request | answer |
 //! |---|---|
 //! | `GET /status` | one JSON object: the capture's name, counts, recorder lag, queue, health ([`crate::record::Status`]) |
+//! | `GET /observed` | one JSON object: what recording did to the traffic ([`crate::record::Observed`]) |
 //! | `GET /routes` | NDJSON: figures per route and status ([`crate::record::RouteTotal`]) |
 //! | `GET /ls/{kind}?filter=…` | NDJSON, streamed: rows exactly as `ls --json` prints them |
 //! | `GET /show/{id}` | one JSON object |

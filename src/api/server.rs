@@ -147,6 +147,7 @@ async fn route(
     })?;
     let content_type = match &asked {
         wire::Request::Status => return status(&holder),
+        wire::Request::Observed => return stream("application/json", move |out| observed(&holder.index, out)).await,
         wire::Request::Live { kinds, filter } => {
             let (kinds, filter) = (kinds.clone(), filter.clone());
             return live::upgrade(request, kinds.as_deref(), filter.as_deref(), &holder.index, watch);
@@ -182,6 +183,10 @@ fn routes(index: &Index, out: &mut dyn io::Write) -> Result<(), query::Error> {
         out.write_all(b"\n").map_err(query::Error::Write)?;
     }
     Ok(())
+}
+
+fn observed(index: &Index, out: &mut dyn io::Write) -> Result<(), query::Error> {
+    serde_json::to_writer(out, &index.observed()).map_err(|error| query::Error::Write(error.into()))
 }
 
 /// Runs a query on a blocking thread. What fails before the first piece is answered as an error.

@@ -10,6 +10,8 @@ use crate::model::{
 const HARMLESS_DELAY_NS: i64 = 5_000_000;
 /// Recording that holds traffic up for more than this share of the connections' time is a bottleneck.
 const STALLED_SHARE: f64 = 0.05;
+/// From this share of the machine on the proxy competes with clients and servers beside it.
+const BUSY_SHARE: f64 = 0.8;
 /// Holes in more than this share of the units leave too many outcomes in doubt.
 const GAP_SHARE: f64 = 0.01;
 
@@ -48,7 +50,18 @@ pub(super) fn of(columns: &Columns) -> Honesty {
         ));
     }
     if observer.added_p99_ns == UNKNOWN {
-        notes.push("how long this proxy held bytes back is not known on this platform".to_owned());
+        let why = "no chunk bears the kernel's stamp (other platforms than Linux have none)";
+        notes.push(format!("how long this proxy held bytes back is not known: {why}"));
+    }
+    if let Some(cores) = observer.cpu_cores
+        && cores > BUSY_SHARE * f64::from(observer.cores)
+        && observer.cores > 0
+    {
+        notes.push(format!(
+            "this proxy alone used {cores:.1} of the machine's {} cores in its busiest second: what was slow then may be \
+             its doing",
+            observer.cores
+        ));
     }
     if columns.connections.iter().all(|connection| connection.server_rtt_ns == UNKNOWN) {
         notes.push(

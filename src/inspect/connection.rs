@@ -155,7 +155,12 @@ impl Conn {
             Fact::Closed(closed) => fold.closed(&mut self.http, closed),
             Fact::ServerRtt(rtt) => fold.parts.view.server_rtt_ns = Some(rtt.rtt_ns),
             Fact::Gap(gap) => fold.gap(&mut self.http, gap),
-            Fact::Opened(_) | Fact::SteppedAside(_) | Fact::Stalled(_) | Fact::ClockStep(_) | Fact::Dropped(_) => {}
+            Fact::Opened(_)
+            | Fact::SteppedAside(_)
+            | Fact::Stalled(_)
+            | Fact::ClockStep(_)
+            | Fact::Dropped(_)
+            | Fact::Cpu(_) => {}
         }
     }
 

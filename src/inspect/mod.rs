@@ -258,5 +258,6 @@ fn time_of(fact: &Fact<'_>) -> Timestamp {
         Fact::Gap(fact) => fact.at,
         Fact::ClockStep(fact) => fact.at,
         Fact::Dropped(fact) => fact.at,
+        Fact::Cpu(fact) => fact.at,
     }
 }

@@ -212,8 +212,10 @@ pub struct Observer {
     pub clock_steps: u64,
     /// Connections that were relayed and not decoded (HTTP/2, opaque).
     pub undecoded_connections: u64,
-    /// The recorder's CPU time over the capture's length, 1 = one core; unknown where it was not recorded.
+    /// The recorder's CPU time in its busiest second, 1 = one core; unknown where it was not recorded.
     pub cpu_cores: Option<f64>,
+    /// How many cores it could use; 0 where that is not known.
+    pub cores: u32,
 }
 
 /// A capture, or several, as columns.

@@ -56,6 +56,8 @@ pub enum Fact<'a> {
     ClockStep(ClockStep),
     /// Whole oldest segments were dropped by retention.
     Dropped(Dropped),
+    /// How much CPU time the recorder's process has used.
+    Cpu(Cpu),
 }
 
 /// See [`Fact::Opened`].
@@ -359,6 +361,17 @@ pub struct ClockStep {
     pub at: Timestamp,
     /// By how much wall time ran ahead of (or, negative, behind) the anchor.
     pub by_ns: i64,
+}
+
+/// See [`Fact::Cpu`]. About once a second, while there is something to record.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Cpu {
+    /// When.
+    pub at: Timestamp,
+    /// CPU time of all its threads since recording began, in nanoseconds.
+    pub used_ns: u64,
+    /// How many cores it could use.
+    pub cores: u32,
 }
 
 /// See [`Fact::Dropped`].

@@ -11,7 +11,7 @@ use tokio_tungstenite::tungstenite::{self, Message};
 
 use crate::{
     model::{flag::Subject, rows::Row},
-    record::socket,
+    record::{Observed, socket},
     store::CaptureDir,
 };
 
@@ -61,6 +61,16 @@ impl Client {
     pub fn status(&self) -> Result<serde_json::Value, Error> {
         let mut json = Vec::new();
         self.get(&Request::Status, &mut |bytes| {
+            json.extend_from_slice(bytes);
+            Ok(ControlFlow::Continue(()))
+        })?;
+        serde_json::from_slice(&json).map_err(|error| unexpected(&error))
+    }
+
+    /// What recording did to the traffic so far; nothing where the recorder is just stopping.
+    pub fn observed(&self) -> Result<Option<Observed>, Error> {
+        let mut json = Vec::new();
+        self.get(&Request::Observed, &mut |bytes| {
             json.extend_from_slice(bytes);
             Ok(ControlFlow::Continue(()))
         })?;

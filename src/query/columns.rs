@@ -151,6 +151,10 @@ fn observer(observer: &mut Observer, observed: &Observed) {
     observer.gaps = observer.gaps.max(observed.gaps);
     observer.gap_bytes = observed.gap_bytes;
     observer.clock_steps = observed.clock_steps;
+    if observed.cores > 0 {
+        observer.cpu_cores = Some(observed.cpu_millicores as f64 / 1000.0);
+        observer.cores = observed.cores;
+    }
 }
 
 /// The ids of the exchanges that pass, ascending.

@@ -29,6 +29,8 @@ use super::{
 pub enum Request {
     /// How the recorder does.
     Status,
+    /// What recording did to the traffic.
+    Observed,
     /// Rows of a kind.
     List {
         /// Which kind.
@@ -76,7 +78,7 @@ pub enum Request {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Misunderstood {
     /// No such path.
-    #[error("no such path: {0} (there are /status, /ls/KIND, /show/ID, /raw/ID and /live)")]
+    #[error("no such path: {0} (there are /status, /observed, /routes, /ls/KIND, /show/ID, /raw/ID and /live)")]
     Path(String),
     /// A parameter with a value that it cannot have, or an unknown one.
     #[error("{0}")]
@@ -89,6 +91,7 @@ impl Request {
         let mut parameters: Vec<(&str, String)> = Vec::new();
         let path = match self {
             Self::Status => "/status".to_owned(),
+            Self::Observed => "/observed".to_owned(),
             Self::List { kind, filter, about, limit, secrets, place } => {
                 parameters.extend(filter.clone().map(|filter| ("filter", filter)));
                 parameters.extend(about.map(|about| ("about", about_text(about))));
@@ -131,6 +134,7 @@ impl Request {
         let (verb, what) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
         let request = match (verb, what) {
             ("status", "") => Self::Status,
+            ("observed", "") => Self::Observed,
             ("ls", kind) => Self::List {
                 kind: kind.parse().map_err(parameter)?,
                 filter: parameters.take("filter"),
@@ -157,7 +161,7 @@ impl Request {
     }
 }
 
-/// Writes the answer to a request for rows or bytes. `/status` and `/live` are the recorder's own.
+/// Writes the answer to a request for rows or bytes. `/status`, `/observed` and `/live` are the recorder's own.
 ///
 /// # Errors
 /// Before the first byte where the filter, the id or the part is wrong ([`Error::is_askers`]: to be answered with 400 or
@@ -185,7 +189,7 @@ pub fn answer(shelf: Shelf<'_>, request: &Request, out: &mut dyn Write) -> Resul
             raw::copy(shelf.dir, &row, *part, *limit, out)?;
             Ok(())
         }
-        Request::Status | Request::Live { .. } => Ok(()),
+        Request::Status | Request::Observed | Request::Live { .. } => Ok(()),
     }
 }
 

@@ -17,6 +17,7 @@ use crate::{
 
 use super::{
     live::Live,
+    observer::Observed,
     progress::{Progress, Who},
     queue::{Queue, QueueState},
     summary::{RouteTotal, Totals},
@@ -49,6 +50,8 @@ pub(super) enum Ask {
     Snapshot(mpsc::SyncSender<Snapshot>),
     /// The figures per route.
     Routes(mpsc::SyncSender<Vec<RouteTotal>>),
+    /// What recording did to the traffic.
+    Observed(mpsc::SyncSender<Observed>),
 }
 
 /// One look at the rows of a running capture. The tables named, `recent` and `open` hold each row once.
@@ -62,6 +65,8 @@ pub struct Snapshot {
     pub open: Rows,
     /// The last record that these rows include.
     pub upto: Position,
+    /// What recording did to the traffic, where all was read to know the rows.
+    pub observed: Option<Observed>,
 }
 
 /// When and why recording failed.
@@ -123,6 +128,12 @@ impl Index {
         self.ask(Ask::Routes).unwrap_or_default()
     }
 
+    /// What recording did to the traffic so far; nothing once the recorder has stopped (it is noted then). Waits as
+    /// [`Index::snapshot`] does.
+    pub fn observed(&self) -> Option<Observed> {
+        self.ask(Ask::Observed)
+    }
+
     /// Counts, lag and health. Cheap, never waits for the indexer.
     pub fn status(&self) -> Status {
         let now = self.clock.now();
@@ -170,7 +181,7 @@ impl Index {
     pub(super) fn with_rows(&self, recent: PackedRows, open: Rows) -> Snapshot {
         let state = self.lock();
         let recent = if recent.is_empty() { Vec::new() } else { vec![Arc::new(recent)] };
-        Snapshot { tables: state.tables.clone(), recent, open, upto: state.upto }
+        Snapshot { tables: state.tables.clone(), recent, open, upto: state.upto, observed: None }
     }
 
     /// Notes the counts, and how far the fold is.

@@ -159,6 +159,9 @@ impl Indexer {
                 Ask::Routes(reply) => {
                     let _ = reply.send(self.work.routes());
                 }
+                Ask::Observed(reply) => {
+                    let _ = reply.send(self.work.observed());
+                }
             }
         }
     }

@@ -34,6 +34,12 @@ pub struct Observed {
     pub gap_bytes: u64,
     /// Times when the wall clock was moved.
     pub clock_steps: u64,
+    /// Of the recorder's process, in its busiest second: thousandths of a core. 0 where that was not recorded.
+    #[serde(default)]
+    pub cpu_millicores: u64,
+    /// How many cores it could use.
+    #[serde(default)]
+    pub cores: u32,
 }
 
 impl Observed {
@@ -61,6 +67,8 @@ impl Observed {
         self.gaps += other.gaps;
         self.gap_bytes += other.gap_bytes;
         self.clock_steps += other.clock_steps;
+        self.cpu_millicores = self.cpu_millicores.max(other.cpu_millicores);
+        self.cores = self.cores.max(other.cores);
     }
 
     /// Replaces the file, at once.
@@ -68,6 +76,8 @@ impl Observed {
         derived::write(dir, FILE, self)
     }
 }
+
+const HALF_A_SECOND_NS: u64 = 500_000_000;
 
 /// A write that takes longer waits for its receiver.
 const WRITE: Duration = Duration::from_millis(1);
@@ -95,6 +105,8 @@ pub(super) struct Observer {
     connections: QuickMap<ConnectionId, Lanes>,
     added: Histogram,
     sums: Observed,
+    /// The CPU time that was told last, and when.
+    cpu: Option<(Timestamp, u64)>,
 }
 
 impl Observer {
@@ -133,6 +145,17 @@ impl Observer {
                 self.sums.gap_bytes += gap.range.len();
             }
             Fact::ClockStep(_) => self.sums.clock_steps += 1,
+            Fact::Cpu(cpu) => {
+                // Before the first there is the begin, when nothing had been used.
+                let (since, before) = self.cpu.replace((cpu.at, cpu.used_ns)).unwrap_or_default();
+                let (used, took) = (cpu.used_ns.saturating_sub(before), cpu.at.0.saturating_sub(since.0));
+                // The end of a recording comes soon after the last whole second: little of it says little.
+                if took >= HALF_A_SECOND_NS || self.sums.cores == 0 {
+                    let share = used.saturating_mul(1000).checked_div(took).unwrap_or(0);
+                    self.sums.cpu_millicores = self.sums.cpu_millicores.max(share);
+                }
+                self.sums.cores = cpu.cores;
+            }
             _ => {}
         }
     }
@@ -149,7 +172,7 @@ impl Observer {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::trace::{Chunk, Dialed, Written};
+    use crate::model::trace::{Chunk, Cpu, Dialed, Written};
 
     #[test]
     fn a_chunk_is_timed_from_its_arrival_to_the_write_that_carried_it() {
@@ -203,6 +226,17 @@ mod tests {
         see(written(Side::Server, 8, 540 * MS, 540 * MS + 10));
         let added = observer.observed();
         assert_eq!((added.added(0.6), added.added(1.0).map(|most| most / MS)), (Some(10), Some(1)), "{added:?}");
+    }
+
+    #[test]
+    fn the_busiest_second_is_kept() {
+        let mut observer = Observer::default();
+        for (at_ms, used_ms) in [(1_000, 300), (2_000, 1_800), (60_000, 2_000), (60_100, 2_200)] {
+            let fact = Fact::Cpu(Cpu { at: Timestamp(at_ms * 1_000_000), used_ns: used_ms * 1_000_000, cores: 2 });
+            observer.fact(&TraceEvent { connection: ConnectionId::CAPTURE, fact });
+        }
+        let observed = observer.observed();
+        assert_eq!((observed.cpu_millicores, observed.cores), (1500, 2));
     }
 
     #[test]

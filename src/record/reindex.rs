@@ -86,8 +86,9 @@ pub fn index_tail(dir: &CaptureDir, inspection: &Inspection) -> Result<Snapshot,
     let (segment, fold) = oldest(dir, inspection)?;
     let work = Work::offline(fold, segment, Sealing::memory(dir.clone(), indexed));
     let read = read_all(dir, segment, work, &mut |_| {})?;
+    let observed = Some(read.work.observed());
     let recent = read.work.into_rows();
-    Ok(Snapshot { tables, recent, upto: read.upto, ..Snapshot::default() })
+    Ok(Snapshot { tables, recent, upto: read.upto, observed, ..Snapshot::default() })
 }
 
 /// What reading to the end gave.

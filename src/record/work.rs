@@ -17,6 +17,7 @@ use super::{
     fold::Fold,
     index::{Index, Snapshot},
     live::Kinds,
+    observer::Observed,
     sealing::{Ended, Sealing},
     summary::{RouteTotal, Tally},
 };
@@ -109,6 +110,10 @@ impl Work {
 
     pub(super) fn routes(&self) -> Vec<RouteTotal> {
         self.fold.tally.routes()
+    }
+
+    pub(super) fn observed(&self) -> Observed {
+        self.fold.tally.observer.observed()
     }
 
     /// The instant of the last event, if there was any.

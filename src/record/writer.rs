@@ -4,13 +4,13 @@
 use std::sync::Arc;
 
 use crate::{
-    clock::Clock,
+    clock::{self, Clock},
     model::{
         ConnectionId, Timestamp,
-        trace::{ClockStep, Fact, TraceEvent},
+        trace::{ClockStep, Cpu, Fact, TraceEvent},
     },
     shutdown::Trigger,
-    store::{CaptureDir, Error, SegmentWriter, State},
+    store::{CaptureDir, Error, SegmentWriter, State, format},
 };
 
 use super::{
@@ -23,7 +23,7 @@ use super::{
 
 /// A change of the wall clock against ours that is worth a fact.
 const STEP_NS: i64 = 5_000_000;
-/// How often the wall clock is looked at, while there is something to write.
+/// How often the wall clock and the CPU time are looked at, while there is something to write.
 const STEP_INTERVAL_NS: u64 = 1_000_000_000;
 
 /// How often it is looked whether the capture is still there, while there is something to write.
@@ -47,6 +47,7 @@ impl Writer {
     /// Runs until the queue is closed and empty; then seals.
     pub(super) fn run(mut self) {
         let mut steps = Steps::default();
+        let mut effort = Effort::begin();
         let mut looked = Timestamp(0);
         let mut batch = Vec::new();
         // Everything pushed before this instant is on disk.
@@ -75,6 +76,18 @@ impl Writer {
             if let Some(by_ns) = steps.check(taken_at, || self.clock.wall_drift_ns()) {
                 let fact = Fact::ClockStep(ClockStep { at: taken_at, by_ns });
                 self.queue.push(&TraceEvent { connection: ConnectionId::CAPTURE, fact });
+            }
+            if effort.is_due(taken_at) {
+                let fact = Fact::Cpu(effort.tell(taken_at));
+                self.queue.push(&TraceEvent { connection: ConnectionId::CAPTURE, fact });
+            }
+        }
+        if self.index.failure().is_none() {
+            // How much the last part of a second took.
+            let fact = Fact::Cpu(effort.tell(self.clock.now()));
+            format::encode(&TraceEvent { connection: ConnectionId::CAPTURE, fact }, &mut batch);
+            if let Err(error) = self.segments.append(&batch) {
+                self.fail(complete_until, &error);
             }
         }
         // Also after a failure, as far as it goes: the end of what is there is worth a seal.
@@ -114,6 +127,29 @@ impl Writer {
         if let Err(error) = self.dir.set_state(State::Incomplete { from_ns: Some(complete_until), why }) {
             tracing::warn!("the failure cannot be noted now: {error}");
         }
+    }
+}
+
+/// Asks for the CPU time now and then.
+struct Effort {
+    cores: u32,
+    used_before: u64,
+    told: Timestamp,
+}
+
+impl Effort {
+    fn begin() -> Self {
+        let cores = std::thread::available_parallelism().map_or(1, |cores| u32::try_from(cores.get()).unwrap_or(1));
+        Self { cores, used_before: clock::cpu_ns(), told: Timestamp(0) }
+    }
+
+    fn is_due(&self, now: Timestamp) -> bool {
+        now.0.saturating_sub(self.told.0) >= STEP_INTERVAL_NS
+    }
+
+    fn tell(&mut self, now: Timestamp) -> Cpu {
+        self.told = now;
+        Cpu { at: now, used_ns: clock::cpu_ns().saturating_sub(self.used_before), cores: self.cores }
     }
 }
 

@@ -170,6 +170,7 @@ mod kind {
     pub(super) const GAP: u8 = 27;
     pub(super) const CLOCK_STEP: u8 = 28;
     pub(super) const DROPPED: u8 = 29;
+    pub(super) const CPU: u8 = 30;
     pub(super) const SEAL: u8 = 255;
 }
 
@@ -221,7 +222,7 @@ impl Frame {
 
     /// Whether this program knows the record's kind.
     pub fn is_known(self) -> bool {
-        matches!(self.kind, kind::DATA | kind::WRITTEN | kind::OPENED..=kind::DROPPED | kind::SEAL)
+        matches!(self.kind, kind::DATA | kind::WRITTEN | kind::OPENED..=kind::CPU | kind::SEAL)
     }
 }
 
@@ -258,6 +259,7 @@ pub fn encode(event: &TraceEvent<'_>, out: &mut Vec<u8>) {
         Fact::Gap(meta) => encode_json(kind::GAP, connection, meta, &[], out),
         Fact::ClockStep(meta) => encode_json(kind::CLOCK_STEP, connection, meta, &[], out),
         Fact::Dropped(meta) => encode_json(kind::DROPPED, connection, meta, &[], out),
+        Fact::Cpu(meta) => encode_json(kind::CPU, connection, meta, &[], out),
     }
 }
 
@@ -431,6 +433,7 @@ fn parse_json(kind: u8, mut fields: Fields<'_>) -> Result<Fact<'_>, Damage> {
         kind::GAP => Fact::Gap(json(kind, meta)?),
         kind::CLOCK_STEP => Fact::ClockStep(json(kind, meta)?),
         kind::DROPPED => Fact::Dropped(json(kind, meta)?),
+        kind::CPU => Fact::Cpu(json(kind, meta)?),
         _ => return Err(shape("its kind is not known")),
     })
 }

@@ -5,8 +5,8 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::model::trace::{
-    ByteRange, ClockStep, Closed, Closer, Connect, Dialed, Dropped, Ended, Ending, Gap, Opened, ProxyMade, RewriteKind,
-    Rewritten, ServerRtt, Stalled, SteppedAside, Tls,
+    ByteRange, ClockStep, Closed, Closer, Connect, Cpu, Dialed, Dropped, Ended, Ending, Gap, Opened, ProxyMade,
+    RewriteKind, Rewritten, ServerRtt, Stalled, SteppedAside, Tls,
 };
 
 fn side() -> impl Strategy<Value = Side> {
@@ -107,6 +107,7 @@ fn fact() -> impl Strategy<Value = Fact<'static>> {
         })),
         (stamp(), range(), text()).prop_map(|(at, range, why)| Fact::Gap(Gap { at, range, why })),
         (stamp(), any::<i64>()).prop_map(|(at, by_ns)| Fact::ClockStep(ClockStep { at, by_ns })),
+        (stamp(), any::<u64>(), any::<u32>()).prop_map(|(at, used_ns, cores)| Fact::Cpu(Cpu { at, used_ns, cores })),
         (stamp(), any::<u64>(), any::<u64>()).prop_map(|(at, upto_segment, bytes)| Fact::Dropped(Dropped {
             at,
             upto_segment,

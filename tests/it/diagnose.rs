@@ -119,6 +119,7 @@ fn few_refusals_are_not_enough_and_what_counts_can_be_said() {
     assert!(notes.contains("still being recorded") && notes.contains("until 20"), "{notes}");
     assert_eq!(running.verdict["honesty"]["complete"], false);
     assert!(running.verdict["honesty"]["until_ns"].as_u64().unwrap() > 0);
+    assert!(running.verdict["honesty"]["added_p50_ns"].as_u64().is_some(), "{}", running.verdict["honesty"]);
 
     recording.stop();
     let Diagnosis { code, verdict } = diagnose(&product, &[]);
@@ -161,6 +162,7 @@ fn a_killed_recording_is_judged_as_far_as_it_goes() {
     assert_eq!(verdict["total"], 9);
     assert_eq!(verdict["honesty"]["complete"], false);
     assert!(verdict["honesty"]["notes"].to_string().contains("without sealing"), "{verdict}");
+    assert!(verdict["honesty"]["added_p50_ns"].as_u64().is_some(), "{verdict}");
 }
 
 #[test]

@@ -236,6 +236,7 @@ fn kept(fact: Fact<'_>) -> Fact<'static> {
         Fact::Stalled(fact) => Fact::Stalled(fact),
         Fact::Gap(fact) => Fact::Gap(fact),
         Fact::ClockStep(fact) => Fact::ClockStep(fact),
+        Fact::Cpu(fact) => Fact::Cpu(fact),
         Fact::Dropped(fact) => Fact::Dropped(fact),
     }
 }

@@ -9,7 +9,7 @@ use crate::{
         columns::UNKNOWN,
         rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, RewrittenRow, Row, SessionRow},
     },
-    record::Observed,
+    record::{Observed, Snapshot},
     store::{
         CaptureDir,
         tables::{self, Batch},
@@ -90,17 +90,13 @@ pub(super) fn capture(
     }
 }
 
-/// What the observer did, as far as it was noted. A recorder at work tells its sums itself.
+/// What the observer did: as a recorder at work tells it, as it was found with the rows, or as it was noted.
 pub(super) fn observed(capture: &Capture) -> Result<Option<Observed>, Error> {
-    let noted = Observed::read(capture.dir());
-    let Held::Recorder(client) = capture.held() else { return Ok(noted) };
-    let mut observed = noted.unwrap_or_default();
-    let status = client.status()?;
-    let number = |name: &str| status.get("totals").and_then(|totals| totals.get(name)?.as_u64());
-    observed.stalled_ns = number("stalled_ns").unwrap_or(observed.stalled_ns);
-    observed.gaps = number("gaps").unwrap_or(observed.gaps);
-    observed.gap_bytes = number("gap_bytes").unwrap_or(observed.gap_bytes);
-    Ok(Some(observed))
+    match capture.held() {
+        Held::Recorder(client) => client.observed(),
+        Held::Files(_, Snapshot { observed: Some(observed), .. }) => Ok(Some(observed.clone())),
+        Held::Files(..) => Ok(Observed::read(capture.dir())),
+    }
 }
 
 /// The rows of a recorder at work, those that are open included.

@@ -317,7 +317,7 @@ pub(super) fn honesty(honesty: &Honesty) -> Vec<(&'static str, String)> {
         lines.push(("not decoded", format!("{} connections", count(honesty.undecoded_connections))));
     }
     if let Some(cores) = honesty.cpu_cores {
-        lines.push(("CPU", format!("{cores:.2} cores for recording")));
+        lines.push(("CPU", format!("{cores:.2} cores in its busiest second")));
     }
     if honesty.uncounted > 0 {
         lines.push((
