@@ -4,7 +4,7 @@ use std::{io::Write as _, path::PathBuf, process::ExitCode};
 
 use crate::{
     model::flag::{Subject, UnknownId},
-    query::{Part, gather, raw, wire},
+    query::{Part, gather, raw, row, wire},
 };
 
 use super::{
@@ -79,7 +79,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::from(if copied.missing.is_empty() { exit_code::DONE } else { exit_code::FAILED }));
     }
     if args.json {
-        wire::write_row(&capture.show(id, secrets)?, &mut output)?;
+        wire::write_row(&row(&capture, id, secrets)?, &mut output)?;
     } else {
         let details = gather(&capture, id, secrets)?;
         let look = Look::of(&output);

@@ -126,9 +126,40 @@ pub enum Excerpt {
     Binary,
 }
 
+/// The row of an id, as [`Capture::show`] has it, without the secrets that are said elsewhere in the capture.
+///
+/// # Errors
+/// As there.
+pub fn row(capture: &Capture, id: Subject, secrets: Secrets) -> Result<Row, Error> {
+    let mut row = capture.show(id, secrets)?;
+    if let Row::Frame(frame) = &mut row {
+        hide(capture, secrets, std::slice::from_mut(frame))?;
+    }
+    Ok(row)
+}
+
+/// Takes out of the texts of frames what their own connection does not tell to be a secret.
+fn hide(capture: &Capture, secrets: Secrets, frames: &mut [FrameRow]) -> Result<(), Error> {
+    if secrets == Secrets::Kept || frames.iter().all(|frame| frame.text.is_none()) {
+        return Ok(());
+    }
+    if let Some(mut known) = known::quickly(capture, capture.collector())? {
+        hide_known(&mut known, frames);
+    }
+    Ok(())
+}
+
+fn hide_known(known: &mut Scrubber, frames: &mut [FrameRow]) {
+    for text in frames.iter_mut().filter_map(|frame| frame.text.as_mut()) {
+        if let Cow::Owned(hidden) = known.values(text.as_bytes()) {
+            *text = lossy(&hidden);
+        }
+    }
+}
+
 /// Gathers what there is of an id.
 pub fn gather(capture: &Capture, id: Subject, secrets: Secrets) -> Result<Details, Error> {
-    Ok(match capture.show(id, secrets)? {
+    Ok(match row(capture, id, secrets)? {
         Row::Connection(row) => Details::Connection(Box::new(connection(capture, row, secrets)?)),
         Row::Exchange(row) => Details::Exchange(Box::new(exchange(capture, *row, secrets)?)),
         Row::Frame(row) => {
@@ -150,11 +181,24 @@ fn connection(capture: &Capture, row: ConnectionRow, secrets: Secrets) -> Result
 }
 
 fn exchange(capture: &Capture, row: ExchangeRow, secrets: Secrets) -> Result<ExchangeDetails, Error> {
-    let (request, response) = messages(capture, &row, secrets)?;
+    let mut hiding = match secrets {
+        Secrets::Kept => None,
+        Secrets::Fingerprints => {
+            let known = match known::quickly(capture, capture.collector())? {
+                Some(known) => known,
+                None => known::around(capture, row.connection, capture.collector())?,
+            };
+            Some(Hiding { redactor: capture.redactor(), known })
+        }
+    };
+    let (request, response) = messages(capture, &row, hiding.as_mut())?;
     let flags = flags_of(capture, Subject::Exchange(row.id))?;
     let mut frames = Vec::new();
     if row.websocket.is_some() {
         frames_of(capture, row.id, secrets, &mut frames)?;
+        if let Some(hiding) = &mut hiding {
+            hide_known(&mut hiding.known, &mut frames);
+        }
     }
     Ok(ExchangeDetails { row, request, response, flags, frames })
 }
@@ -170,6 +214,7 @@ fn session(capture: &Capture, row: SessionRow, secrets: Secrets) -> Result<Sessi
     frames.sort_by_key(|frame| frame.arrived_ns);
     let more_frames = frames.len() >= MOST;
     frames.truncate(MOST);
+    hide(capture, secrets, &mut frames)?;
     let flags = flags(capture, About::Session(row.id))?;
     Ok(SessionDetails { row, exchanges, frames, more_frames, flags })
 }
@@ -213,23 +258,20 @@ fn flags(capture: &Capture, about: About) -> Result<Vec<FlagRow>, Error> {
 }
 
 /// Reads the beginning of request and response and decodes it once more, which takes codings off the bodies.
-fn messages(capture: &Capture, row: &ExchangeRow, secrets: Secrets) -> Result<(Message, Message), Error> {
+fn messages(
+    capture: &Capture,
+    row: &ExchangeRow,
+    mut redactor: Option<&mut Hiding>,
+) -> Result<(Message, Message), Error> {
     let request = beginning(capture, row.id, Part::Request)?;
     let response = beginning(capture, row.id, Part::Response)?;
     let halves = Halves::decode(&request.bytes, &response.bytes);
-    let mut redactor = match secrets {
-        Secrets::Fingerprints => {
-            let known = known::around(capture, row.connection, capture.collector())?;
-            Some(Hiding { redactor: capture.redactor(), known })
-        }
-        Secrets::Kept => None,
-    };
     let mut message = |read: Read, half: &Half, kind: HeadKind, size: Option<u64>| Message {
         head: match &half.head {
-            Some(head) => shown_head(head, redactor.as_mut(), Some(row)),
-            None => shown_anyway(&read, kind, redactor.as_mut()),
+            Some(head) => shown_head(head, redactor.as_deref_mut(), Some(row)),
+            None => shown_anyway(&read, kind, redactor.as_deref_mut()),
         },
-        body: excerpt(half, size.unwrap_or_default(), redactor.as_mut()),
+        body: excerpt(half, size.unwrap_or_default(), redactor.as_deref_mut()),
         missing: read.missing,
     };
     // The request's secrets are known by the time the response is shown, which may echo them.

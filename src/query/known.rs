@@ -1,6 +1,6 @@
 //! The secrets that were said around what is shown of the segments: what is named as a secret in one place is to be found
 //! where nothing names it. Text of frames and bodies is in no table, so that a reader sees it without what came before; it
-//! therefore reads that first. For a list of all frames, and wherever that is quick, it is the whole capture, as an export
+//! therefore reads that first. For a list of all frames, and for one id where that is quick, it is the whole capture, as an export
 //! does; for what belongs to one connection of a large one it is that connection, the sessions that it takes part in, and
 //! what `retained.json` remembers, beside what the row of what is shown has as a fingerprint.
 //!
@@ -31,7 +31,7 @@ const LARGEST: u64 = 256 << 10;
 /// So many exchanges of each session on other connections are looked at, the first: logins come early.
 const OF_A_SESSION: usize = 2_000;
 
-/// Where segments are no larger, all of them are read for whatever is shown.
+/// Where segments are no larger, all of them are read for what a person asks to see.
 const QUICKLY_READ: u64 = 128 << 20;
 
 /// Those of the whole capture.
@@ -49,11 +49,13 @@ pub(super) fn everywhere(reads: &dyn Reads, mut all: Collector) -> Result<Scrubb
     Ok(all.finish(Lengths::Free))
 }
 
-/// Those around one connection; of a capture that is read quickly, all: what one connection names another may repeat.
+/// Those of the whole capture, where that is read quickly: what one connection names another may repeat.
+pub(super) fn quickly(reads: &dyn Reads, all: Collector) -> Result<Option<Scrubber>, Error> {
+    (size(reads) <= QUICKLY_READ).then(|| everywhere(reads, all)).transpose()
+}
+
+/// Those around one connection.
 pub(super) fn around(reads: &dyn Reads, connection: ConnectionId, mut all: Collector) -> Result<Scrubber, Error> {
-    if size(reads) <= QUICKLY_READ {
-        return everywhere(reads, all);
-    }
     retained(reads, &mut all)?;
     let about = Some(About::Connection(connection));
     let mut sessions: BTreeSet<SessionId> = BTreeSet::new();

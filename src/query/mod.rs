@@ -36,7 +36,7 @@ mod text;
 pub use bytes::{Copied, Missing};
 pub use capture::{Capture, Gone, Standing};
 pub use details::{
-    ConnectionDetails, Details, Excerpt, ExchangeDetails, FrameDetails, Message, SessionDetails, gather,
+    ConnectionDetails, Details, Excerpt, ExchangeDetails, FrameDetails, Message, SessionDetails, gather, row,
 };
 pub use dialogue::{Dialogue, Says};
 pub use error::Error;

@@ -54,6 +54,9 @@ fn play(script: &mut Script<'_>) {
     script.say(2, Side::Client, &scenario::masked(1, auth.as_bytes()));
     script.say(2, Side::Server, &scenario::unmasked(1, format!("<echo of='{SASL_TOKEN}'/>").as_bytes()));
 
+    // What another connection's request bears.
+    script.say(2, Side::Server, &scenario::unmasked(1, format!("<known as='{BEARER}'/>").as_bytes()));
+
     // Somebody else repeats it, and says it where no secret is looked for.
     script.open_tunnel(3, "other.mypurecloud.com:443");
     let echo = format!(
@@ -83,7 +86,7 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
         if sealed {
             assert_eq!(firstframe(folder.path(), &["reindex"]).0, 0);
         }
-        let everything: [&[&str]; 20] = [
+        let everything: [&[&str]; 23] = [
             &["ls", "exchanges", "--json"],
             &["ls", "exchanges"],
             &["ls", "frames", "--json"],
@@ -94,6 +97,9 @@ fn a_profiles_secrets_in_paths_and_messages_are_fingerprints_wherever_they_are_s
             &["show", "x5"],
             &["show", "x6"],
             &["show", "x7"],
+            &["show", "f3"],
+            &["show", "f3", "--json"],
+            &["show", "s2"],
             &["show", "x7", "--json"],
             &["show", "c3"],
             &["show", "c2"],
