@@ -5,7 +5,7 @@
 //! connection that began before the retained segments) is blanked, and so is a body or message whose secrets stand where
 //! nothing can be put in their place (in a compressed body, over the border of two chunks).
 
-use std::{collections::BTreeMap, ops::Range};
+use std::{collections::BTreeMap, iter, ops::Range};
 
 use crate::{
     decode::{
@@ -268,7 +268,9 @@ impl Bytes {
                 Some(Chunked { chunks, trailers, .. }) => {
                     // Between them stand sizes, which must stay, and extensions, which may hold anything.
                     let mut upto = 0;
-                    for data in chunks.into_iter().map(|chunk| chunk.data).chain([trailers.start..trailers.start]) {
+                    for data in
+                        chunks.into_iter().map(|chunk| chunk.data).chain(iter::once(trailers.start..trailers.start))
+                    {
                         let line = raw.get(upto..data.start).unwrap_or_default();
                         self.cover(head_end + upto as u64, scrubber.in_text(line), marks);
                         upto = data.end;
