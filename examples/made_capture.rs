@@ -182,6 +182,7 @@ fn connection(agent: u64, last: u64) -> ConnectionRow {
         frames: 0,
         gaps: 0,
         proxy_error: None,
+        opaque: None,
         // The API counts what is in flight here.
         server_rtt_ns: Some(0),
         extent: Extent::default(),

@@ -23,7 +23,7 @@ use crate::{
 
 use super::{
     Output, authority,
-    connection::{Fold, Stage},
+    connection::Fold,
     rows,
     sessions::{Bears, Found, KeyMark, Seat},
 };
@@ -342,7 +342,7 @@ impl Fold<'_, '_> {
         match to {
             SwitchedTo::WebSocket { deflate } => self.socket_begins(place, *deflate, at),
             SwitchedTo::Other => {
-                self.parts.stage = Stage::Opaque;
+                self.parts.upgraded();
                 self.finish(place, at);
             }
         }

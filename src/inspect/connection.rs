@@ -93,6 +93,14 @@ pub(super) struct Fold<'a, 'o> {
     pub(super) out: &'a mut Out<'o>,
 }
 
+impl Parts {
+    /// HTTP ended by an upgrade to something that is not known here.
+    pub(super) fn upgraded(&mut self) {
+        self.stage = Stage::Opaque;
+        self.view.opaque.get_or_insert_with(|| "upgrade".to_owned());
+    }
+}
+
 impl Conn {
     pub(super) fn new(id: ConnectionId, opened: &Opened, position: Position) -> Self {
         let view = Connection {
@@ -113,6 +121,7 @@ impl Conn {
             frames: 0,
             gaps: 0,
             proxy_error: None,
+            opaque: None,
         };
         let named = Named::of_mode(&opened.mode);
         let parts = Parts {
@@ -176,6 +185,9 @@ impl Conn {
 impl Fold<'_, '_> {
     pub(super) fn anomaly(&mut self, anomaly: &Anomaly) {
         let Self { shared, parts, at, out, .. } = self;
+        if anomaly.opaque {
+            parts.view.opaque.get_or_insert_with(|| anomaly.kind.as_str().to_owned());
+        }
         let open = parts.open.iter().rev().find(|open| open.concerns(anomaly.range)).or_else(|| parts.open.last());
         let session = open.and_then(|open| open.seat.session);
         let exchange = open.map(|open| &open.exchange);
@@ -212,8 +224,9 @@ impl Fold<'_, '_> {
                 self.parts.view.first_byte.get_or_insert(tls.begin);
                 self.parts.view.client_tls = Some(tls.clone());
                 // HTTP/2 is relayed and not decoded: to take it for broken HTTP/1 would be wrong.
-                if tls.alpn.as_deref().is_some_and(|protocol| !protocol.starts_with("http/1")) {
+                if let Some(protocol) = tls.alpn.as_deref().filter(|protocol| !protocol.starts_with("http/1")) {
                     self.parts.stage = Stage::Opaque;
+                    self.parts.view.opaque.get_or_insert_with(|| protocol.to_owned());
                 }
             }
             Side::Server => self.parts.view.server_tls = Some(tls.clone()),
@@ -255,7 +268,10 @@ impl Fold<'_, '_> {
         if decoder.is_opaque() {
             self.parts.stage = Stage::Opaque;
         } else if decoder.has_switched() && self.parts.open.iter().all(|open| open.request_ended) {
-            self.parts.stage = if self.parts.socket.is_some() { Stage::WebSocket } else { Stage::Opaque };
+            self.parts.stage = Stage::WebSocket;
+            if self.parts.socket.is_none() {
+                self.parts.upgraded();
+            }
         } else {
             return;
         }

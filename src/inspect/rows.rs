@@ -62,6 +62,7 @@ pub(super) fn connection(view: &Connection, extent: Extent) -> ConnectionRow {
         gaps: view.gaps,
         proxy_error: view.proxy_error.clone(),
         server_rtt_ns: view.server_rtt_ns,
+        opaque: view.opaque.clone(),
         extent,
     }
 }

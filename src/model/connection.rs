@@ -48,4 +48,8 @@ pub struct Connection {
     pub gaps: u64,
     /// What went wrong on our side or towards the server.
     pub proxy_error: Option<String>,
+    /// Why its bytes are relayed and recorded but not decoded (any more): the protocol that was agreed on (`h2`), the
+    /// [trouble](super::anomaly::AnomalyKind) that was met (`not-http`), or `upgrade` for one to something unknown.
+    #[serde(default)]
+    pub opaque: Option<String>,
 }

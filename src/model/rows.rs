@@ -73,6 +73,7 @@ pub struct ConnectionRow {
     pub gaps: u64,
     pub proxy_error: Option<String>,
     pub server_rtt_ns: Option<u64>,
+    pub opaque: Option<String>,
     #[serde(skip)]
     pub extent: Extent,
 }

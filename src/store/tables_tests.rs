@@ -46,7 +46,7 @@ fn phase() -> impl Strategy<Value = Option<Phase>> {
 prop_compose! {
     fn connection()(
         (id, opened_ns, closed_ns, server_rtt_ns, extent) in (any::<u64>(), at(), of(at()), of(any::<u64>()), extent()),
-        texts in vec(text(), 2), maybe in vec(of(text()), 9), counts in any::<[u64; 5]>(), phases in vec(phase(), 5),
+        texts in vec(text(), 2), maybe in vec(of(text()), 10), counts in any::<[u64; 5]>(), phases in vec(phase(), 5),
     ) -> ConnectionRow {
         let some = |n: usize| maybe[n].clone();
         ConnectionRow {
@@ -56,7 +56,8 @@ prop_compose! {
                 accept: phases[0], connect: phases[1], dial: phases[2], server_tls: phases[3], client_tls: phases[4],
             },
             closed_ns, closed_by: some(6), how: some(7), bytes_from_client: counts[0], bytes_from_server: counts[1],
-            exchanges: counts[2], frames: counts[3], gaps: counts[4], proxy_error: some(8), server_rtt_ns, extent,
+            exchanges: counts[2], frames: counts[3], gaps: counts[4], proxy_error: some(8), server_rtt_ns,
+            opaque: some(9), extent,
         }
     }
 }

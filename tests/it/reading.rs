@@ -159,7 +159,7 @@ fn json_has_exactly_the_fields_that_scripts_rely_on() {
         (
             Kind::Connections,
             "id mode client server authority sni alpn client_tls server_tls opened_ns phases closed_ns closed_by how \
-             bytes_from_client bytes_from_server exchanges frames gaps proxy_error server_rtt_ns",
+             bytes_from_client bytes_from_server exchanges frames gaps proxy_error server_rtt_ns opaque",
         ),
         (
             Kind::Exchanges,

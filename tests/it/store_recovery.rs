@@ -497,6 +497,7 @@ fn sample_rows() -> Rows {
             frames: 1,
             gaps: 1,
             proxy_error: None,
+            opaque: None,
             server_rtt_ns: Some(80_000),
             extent,
         }],

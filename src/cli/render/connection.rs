@@ -1,8 +1,12 @@
 //! The page about a connection.
 
-use crate::{model::WallAnchor, query::ConnectionDetails};
+use crate::{
+    model::{Timestamp, WallAnchor, rows::ExchangeRow},
+    query::ConnectionDetails,
+};
 
 use super::{
+    exchange,
     page::Page,
     rows,
     style::{Ink, Look},
@@ -56,6 +60,9 @@ pub fn page(details: &ConnectionDetails, anchor: WallAnchor, look: Look) -> Stri
         ),
     );
     page.pair("passed", format!("{}, {}", units::count(row.exchanges, "exchange"), units::count(row.frames, "frame")));
+    if let Some(why) = &row.opaque {
+        page.pair_in(Ink::Odd, "opaque", opaque(why, row.exchanges));
+    }
     if let Some(error) = &row.proxy_error {
         page.pair_in(Ink::Bad, "proxy error", error);
     }
@@ -74,7 +81,50 @@ pub fn page(details: &ConnectionDetails, anchor: WallAnchor, look: Look) -> Stri
         page.table(rows::columns(crate::query::Kind::Exchanges), table);
         more(&mut page, row.exchanges, exchanges.len(), &format!("ls exchanges --filter 'connection={}'", row.id));
     }
+    sockets(&mut page, exchanges);
     page.into_text()
+}
+
+/// Why bytes are not decoded, in words.
+fn opaque(why: &str, exchanges: u64) -> String {
+    let since = if exchanges > 0 { " since then" } else { "" };
+    let what = match why {
+        "upgrade" => "HTTP ended by an upgrade to something that is not decoded".to_owned(),
+        "not-http" => "the bytes are no HTTP/1".to_owned(),
+        "gap" => "bytes were not recorded, and what follows cannot be told".to_owned(),
+        protocol if protocol == "h2" || protocol.contains('/') => format!("the protocol is {protocol}"),
+        trouble => format!("the bytes are not as the protocol wants them ({trouble})"),
+    };
+    format!("{what}: relayed and recorded{since}, not decoded")
+}
+
+/// What there is of sockets: how much from each side, and the first of it.
+fn sockets(page: &mut Page, exchanges: &[ExchangeRow]) {
+    let sockets = exchanges.iter().filter_map(|row| Some((row.id, row.websocket.as_ref()?)));
+    for (number, (id, socket)) in sockets.enumerate() {
+        if number == 0 {
+            page.section("Sockets");
+        }
+        let first =
+            |at: Option<Timestamp>| at.map_or_else(String::new, |at| format!(", first at {}", units::offset_exact(at)));
+        page.pair(
+            &id.to_string(),
+            format!(
+                "{} from the client{}; {} from the server{}",
+                units::count(socket.frames_from_client, "frame"),
+                first(socket.first_frame_from_client_ns),
+                units::count(socket.frames_from_server, "frame"),
+                first(socket.first_frame_from_server_ns)
+            ),
+        );
+        match (&socket.closed_by, socket.close_code) {
+            (Some(by), Some(code)) => {
+                page.pair("", format!("closed by the {by}, {code} {}", exchange::close_name(code)))
+            }
+            (Some(by), None) => page.pair_in(Ink::Bad, "", format!("closed by the {by}, without a Close frame")),
+            (None, _) => {}
+        }
+    }
 }
 
 fn phases(page: &mut Page, row: &crate::model::rows::ConnectionRow) {

@@ -162,13 +162,17 @@ pub(super) fn ending(row: &ConnectionRow) -> (Ink, String) {
         let found = short.iter().find_map(|(long, short)| Some(format!("{short}{}", why.strip_prefix(long)?)));
         return (Ink::Bad, found.unwrap_or_else(|| why.clone()));
     }
-    match (&row.closed_by, &row.how) {
+    let (ink, ended) = match (&row.closed_by, &row.how) {
         (Some(by), Some(how)) => {
             let ink = if how == "fin" || how == "close_notify" { Ink::Plain } else { Ink::Bad };
             (ink, format!("{by} {how}"))
         }
         _ if row.closed_ns.is_some() => (Ink::Plain, "closed".to_owned()),
         _ => (Ink::Good, "open".to_owned()),
+    };
+    match &row.opaque {
+        Some(why) => (if ink == Ink::Bad { ink } else { Ink::Odd }, format!("{ended}, opaque ({why})")),
+        None => (ink, ended),
     }
 }
 

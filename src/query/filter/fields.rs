@@ -292,6 +292,8 @@ fields! {
         => |view| view.of_connection(|row| Value::Number(row.gaps));
     "proxy-error" [] of [Connection] Text: "what went wrong on our side or towards the server"
         => |view| view.of_connection(|row| text(row.proxy_error.as_deref()));
+    "opaque" [] of [Connection] Text: "why its bytes are not decoded: h2, not-http, upgrade, ..."
+        => |view| view.of_connection(|row| text(row.opaque.as_deref()));
     "failed" ["error"] of [Connection, Exchange] Bool: "the server has not answered; of a connection: it has a proxy-error"
         => |view| match view.row {
             RowRef::Connection(row) => Value::Bool(row.proxy_error.is_some()),

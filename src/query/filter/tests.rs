@@ -35,6 +35,7 @@ fn connection() -> ConnectionRow {
         gaps: 0,
         proxy_error: None,
         server_rtt_ns: Some(250_000),
+        opaque: None,
         extent: Extent::default(),
     }
 }

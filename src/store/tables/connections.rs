@@ -69,6 +69,7 @@ impl Table for ConnectionRow {
         int("first_offset", |r| r.extent.first.offset, |r, v| r.extent.first.offset = v),
         int("last_segment", |r| r.extent.last.segment, |r, v| r.extent.last.segment = v),
         int("last_offset", |r| r.extent.last.offset, |r, v| r.extent.last.offset = v),
+        maybe_text("opaque", |r, out| put_maybe(r.opaque.as_deref(), out), |r, v| set_some(&mut r.opaque, v)),
     ];
 
     fn blank() -> Self {
@@ -94,6 +95,7 @@ impl Table for ConnectionRow {
             gaps: 0,
             proxy_error: None,
             server_rtt_ns: None,
+            opaque: None,
             extent: Extent::default(),
         }
     }

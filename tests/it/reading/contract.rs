@@ -4,7 +4,7 @@
 use super::*;
 
 const CONNECTION: &str = "id mode client server authority sni alpn client_tls server_tls opened_ns phases closed_ns closed_by how \
-                          bytes_from_client bytes_from_server exchanges frames gaps proxy_error server_rtt_ns";
+                          bytes_from_client bytes_from_server exchanges frames gaps proxy_error server_rtt_ns opaque";
 const EXCHANGE: &str = "id connection session server index method target scheme authority path http request_headers \
                         request_body_bytes status reason response_headers response_body_bytes request_first_byte_ns \
                         request_last_byte_ns response_first_byte_ns response_last_byte_ns proxy_made rewritten websocket flags";
