@@ -291,6 +291,7 @@ mod tests {
             frames: 0,
             gaps: 0,
             proxy_error: None,
+            opaque: None,
         };
         let row = connection(&view, Extent::default());
         let span = |phase: Option<Phase>| phase.map(|phase| (phase.begin_ns.0, phase.end_ns.unwrap().0)).unwrap();
