@@ -154,7 +154,7 @@ fn bare_value(text: &[u8], colon: usize, begin: usize, name: &Name<'_>) -> Optio
         Place::Quoted | Place::Opened => is_variable(value),
         Place::Doubtful => is_variable(value) || value.iter().all(|b| b.is_ascii_alphabetic() || !b.is_ascii_graphic()),
         Place::Head => !credentials::begins(value),
-        Place::Line | Place::EscapedLine => false,
+        Place::Line | Place::EscapedLine => is_declared(value, text.get(..begin)?),
     };
     (!is_missing && !is_harmless).then_some(begin..begin + value.len())
 }
@@ -165,6 +165,23 @@ fn is_variable(value: &[u8]) -> bool {
         let name = name.strip_prefix(b"{").unwrap_or(name);
         name.iter().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'_' | b'.' | b'-'))
     })
+}
+
+/// How far before its use a variable's declaration is looked for.
+const DECLARED_WITHIN: usize = 4096;
+
+/// A variable of GraphQL's that was declared (`$name: String!`) before: a password may begin with `$`, too.
+fn is_declared(value: &[u8], before: &[u8]) -> bool {
+    let Some(rest) = value.strip_prefix(b"$") else { return false };
+    let length = rest.iter().take_while(|b| b.is_ascii_alphanumeric() || **b == b'_').count();
+    let (name, behind) = rest.split_at_checked(length).unwrap_or_default();
+    let is_end = |b: &u8| matches!(b, b' ' | b')' | b'}' | b'{' | b',' | b']');
+    if name.is_empty() || name.len() > LONGEST_NAME || !behind.iter().all(is_end) {
+        return false;
+    }
+    let declaration = [b"$", name, b":"].concat();
+    let near = before.get(before.len().saturating_sub(DECLARED_WITHIN)..).unwrap_or_default();
+    memchr::memmem::find(near, &declaration).is_some()
 }
 
 /// What follows a colon.

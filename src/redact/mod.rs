@@ -556,6 +556,7 @@ mod tests {
             "{'token': ['x', 'S3cret-1']}",
             "Authorization: Bearer S3cret-1",
             "curl -H 'Authorization: Bearer S3cret-1' https://api.test/",
+            "password: $S3cret-1\n",
             "{'password': 'S3cret-1",
             "{password: S3cret-1",
         ] {
@@ -566,7 +567,10 @@ mod tests {
             let left = all.finish(Lengths::Free).text(b"again S3cret-1").into_owned();
             // What is a longer value (a whole line of YAML) is found as a whole alone.
             assert!(
-                text.contains("more") || text.contains('_') || text.contains("b'") || !left.ends_with(b"S3cret-1"),
+                text.contains("more")
+                    || text.contains(['_', '$'])
+                    || text.contains("b'")
+                    || !left.ends_with(b"S3cret-1"),
                 "{text}"
             );
         }
@@ -578,6 +582,8 @@ mod tests {
             "{\"password\": ${password}, \"token\": {{token}}, \"secret\": true}",
             "query ($token: String!) { login(token: $token) { id } }",
             "token:\n  id: 3\n",
+            "mutation M($password: String!) {\n  login(\n    password: $password\n  ) { id }\n}",
+            "{\"query\":\"mutation ($password: String!) {\\n  login(\\n    password: $password) {\\n id } }\"}",
             "see https://a.b/c at 12:30:45",
             "{'password': None, 'user': 'u'}",
         ] {
