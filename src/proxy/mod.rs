@@ -16,6 +16,7 @@ mod destination;
 mod leg;
 mod listener;
 mod options;
+pub mod reach;
 mod relay;
 mod rewrite;
 mod rtt;

@@ -44,7 +44,8 @@ struct Terms {
 
 /// Everything TLS that connections share.
 pub(super) struct Shared {
-    authority: Arc<Authority>,
+    /// Whose leaves clients get; nobody's where there are no clients.
+    authority: Option<Arc<Authority>>,
     provider: Arc<CryptoProvider>,
     roots: Arc<RootCertStore>,
     /// Where certificates were named; else chains to the roots are all there is.
@@ -60,6 +61,11 @@ pub(super) struct Shared {
 
 impl Shared {
     pub(super) fn new(options: &Options, authority: Arc<Authority>) -> Result<Self, Error> {
+        Ok(Self { authority: Some(authority), ..Self::to_servers(options)? })
+    }
+
+    /// For connections to servers alone.
+    pub(super) fn to_servers(options: &Options) -> Result<Self, Error> {
         let mut roots = RootCertStore::empty();
         roots.add_parsable_certificates(SystemRoots::load().certificates);
         let mut certificates = Vec::new();
@@ -83,7 +89,7 @@ impl Shared {
         };
         let session_cache = || Arc::new(ClientSessionMemoryCache::new(MAX_SESSIONS));
         Ok(Self {
-            authority,
+            authority: None,
             provider,
             roots,
             named,
@@ -146,7 +152,8 @@ impl Shared {
         like: Option<&CertificateDer<'_>>,
         alpn: Option<&[u8]>,
     ) -> Result<Arc<ServerConfig>, String> {
-        let leaf = self.authority.leaf(name, like).map_err(|error| error.to_string())?;
+        let authority = self.authority.as_ref().ok_or("there is no authority to mint it")?;
+        let leaf = authority.leaf(name, like).map_err(|error| error.to_string())?;
         Ok(leaf.server_config(alpn, |key| self.server_config(key, alpn)))
     }
 

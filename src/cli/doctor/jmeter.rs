@@ -18,7 +18,10 @@ const PLUGIN: &str = "jmeter-websocket-samplers";
 pub(super) fn checks(command: &[OsString]) -> Vec<Check> {
     match (command.first(), client::kind(command)) {
         (None, _) => Vec::new(),
-        (Some(program), Kind::Other) => vec![found(program)],
+        (Some(program), Kind::Other) => {
+            let is_node = Path::new(program).file_stem().is_some_and(|name| name == "node" || name == "nodejs");
+            std::iter::once(found(program)).chain(is_node.then(|| node(program))).collect()
+        }
         (Some(program), Kind::JMeter(at)) => {
             let mut checks = vec![found(program), java(program, at)];
             // `java -jar HOME/bin/ApacheJMeter.jar` names the jar, everything else the script.
@@ -36,6 +39,31 @@ fn found(program: &OsStr) -> Check {
             "command",
             format!("{} is not found", program.to_string_lossy()),
             "give its path, or put its folder into PATH",
+        ),
+    }
+}
+
+/// Whether that Node reads the variables that name the proxy.
+fn node(program: &OsStr) -> Check {
+    let output = Command::new(program).arg("--version").stdin(Stdio::null()).output();
+    let text = output.map(|output| String::from_utf8_lossy(&output.stdout).trim().to_owned()).unwrap_or_default();
+    node_of(&text)
+}
+
+/// The same of what it says of itself, `v22.21.0`.
+fn node_of(version: &str) -> Check {
+    let mut numbers = version.trim_start_matches('v').split('.').map_while(|part| part.parse::<u32>().ok());
+    match (numbers.next(), numbers.next()) {
+        (Some(22), Some(21..)) | (Some(24), Some(5..)) | (Some(25..), _) => Check::ok("node", version),
+        (Some(_), _) => Check::warn(
+            "node",
+            format!("{version} does not read the variables that name the proxy (22.21 and 24.5 do)"),
+            "use a newer one, an agent such as https-proxy-agent, or reverse mode; the `ws` package needs one of these anyway",
+        ),
+        (None, _) => Check::warn(
+            "node",
+            "its version is not known",
+            "Node reads the variables that name the proxy from 22.21 and 24.5 on",
         ),
     }
 }
@@ -116,6 +144,22 @@ mod tests {
         let check = plugin(&home);
         assert_eq!(check.found, "ApacheJMeter_core-5.6.3, jmeter-websocket-samplers-1.3.1.jar");
         assert_eq!(check.status, Status::Ok);
+    }
+
+    #[test]
+    fn node_is_told_by_its_version() {
+        for (version, status) in [
+            ("v20.20.0", Status::Warn),
+            ("v22.20.0", Status::Warn),
+            ("v22.21.0", Status::Ok),
+            ("v23.11.0", Status::Warn),
+            ("v24.4.1", Status::Warn),
+            ("v24.5.0", Status::Ok),
+            ("v25.0.0", Status::Ok),
+            ("", Status::Warn),
+        ] {
+            assert_eq!(node_of(version).status, status, "{version}");
+        }
     }
 
     #[test]

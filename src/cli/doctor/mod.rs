@@ -3,12 +3,13 @@
 
 mod jmeter;
 mod machine;
+mod servers;
 
 use std::{ffi::OsString, io::Write as _, process::ExitCode};
 
 use serde::Serialize;
 
-use super::{Globals, Output, exit_code};
+use super::{Globals, Output, exit_code, output::Usage};
 
 /// Says whether it will work here, and what to do if not
 #[derive(Debug, clap::Args)]
@@ -16,6 +17,10 @@ pub(super) struct Args {
     /// As one JSON object
     #[arg(long)]
     json: bool,
+    /// A server that must be reached, repeatable: HOST[:PORT], or a URL; those of reverse modes and of --connect-to are
+    /// tried anyway
+    #[arg(long, value_name = "SERVER")]
+    to: Vec<String>,
     /// The command that is to be run through the proxy, such as jmeter
     #[arg(last = true, value_name = "COMMAND")]
     command: Vec<OsString>,
@@ -61,6 +66,8 @@ impl Check {
 /// Runs it.
 pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let settings = globals.settings()?;
+    let read = |text: &String| servers::parse(text).map_err(|why| Usage(format!("--to {text:?}: {why}")));
+    let named = args.to.iter().map(read).collect::<Result<Vec<_>, _>>()?;
     let mut checks = vec![
         machine::settings(&settings),
         machine::roots(),
@@ -73,6 +80,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         machine::kernel_stamps(),
         machine::environment(|name| std::env::var(name).ok()),
     ];
+    checks.extend(servers::checks(&settings, &named));
     checks.extend(jmeter::checks(&args.command));
     let failed = checks.iter().any(|check| check.status == Status::Fail);
     let mut out = Output::stdout();
