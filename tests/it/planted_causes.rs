@@ -120,6 +120,21 @@ fn agents_come_from_their_own_addresses_and_leave_a_log() {
 }
 
 #[test]
+fn agents_say_that_the_proxy_answered_in_the_place_of_the_api() {
+    let product = Product::new(None);
+    let served = Lab::serve(&product, &[]);
+    // It does not trust the lab's certificate.
+    let recording = product.record(&[]);
+    let mut command = lab(&product, "load");
+    command.args(["--proxy", &recording.address.to_string(), "--to", &format!("localhost:{}", served.port)]);
+    command.args(["--agents", "2", "--rounds", "1", "--ramp", "1ms", "--think", "1ms"]);
+    let done = command.output().unwrap();
+    let said = String::from_utf8_lossy(&done.stderr).into_owned();
+    assert!(said.contains("answers were the proxy's own") && said.contains("--server-ca"), "{}", describe(&done));
+    assert_eq!(recording.stop()["refused"], 0, "nothing of it is the server's");
+}
+
+#[test]
 fn a_defect_of_some_clients_is_found_over_sockets() {
     let product = Product::new(None);
     let done = planted(&product, &["--reads", "1", "--cause", "duplicate-header:share=0.25"]);

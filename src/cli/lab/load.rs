@@ -148,7 +148,20 @@ async fn load(
     if let Some((why, _)) = told.failures.iter().max_by_key(|(_, times)| **times).filter(|_| nothing) {
         anyhow::bail!("no connection could be made to {to}: {why}");
     }
+    if told.proxy_made > 0 {
+        say(&by_proxy(&told));
+    }
     Ok(ExitCode::from(exit_code::DONE))
+}
+
+/// What did not get as far as the API.
+fn by_proxy(told: &Told) -> String {
+    let of = if told.proxy_made == told.requests { "all".to_owned() } else { count(told.proxy_made) };
+    format!(
+        "warning: {of} of {} answers were the proxy's own: these requests reached no API (hint: `firstframe ls connections` \
+         says why; a certificate that it does not trust needs the --server-ca that `lab serve` names)",
+        count(told.requests)
+    )
 }
 
 async fn resolve(at: &HostPort) -> anyhow::Result<SocketAddr> {

@@ -223,6 +223,9 @@ async fn ask(shared: &Shared, http: &mut Reader, request: &Request, bytes: &[u8]
         }
     };
     let first_ns = shared.now();
+    if head.header("x-firstframe-error").is_some() {
+        shared.board.proxy_made();
+    }
     let asked = if request.method == "HEAD" { Asked::Head } else { Asked::Other };
     let (framing, _) = response_framing(&head, asked);
     let body = http.body(framing).await?;

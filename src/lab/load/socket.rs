@@ -155,6 +155,9 @@ impl Task {
             reader.stream.flush().await.ok()?;
             let head = reader.head(HeadKind::Response).await.ok()??.head;
             let status = head.status()?;
+            if head.header("x-firstframe-error").is_some() {
+                shared.board.proxy_made();
+            }
             if status != 101 {
                 // Read to its end, as a client does that says what it was refused with.
                 let body = reader.body(response_framing(&head, Asked::Other).0).await.ok()?;

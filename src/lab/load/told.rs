@@ -40,6 +40,8 @@ pub struct Told {
     pub statuses: BTreeMap<u16, u64>,
     /// Requests by route, and of them those with a 4xx, a 5xx, or nothing.
     pub routes: BTreeMap<String, (u64, u64)>,
+    /// Answers that the proxy on the way made itself: these requests got no further.
+    pub proxy_made: u64,
     /// Sockets that opened.
     pub sockets_opened: u64,
     /// Upgrades that were refused or not answered.
@@ -133,6 +135,10 @@ impl Board {
 
     pub(super) fn failed(&self, why: String) {
         *self.state().told.failures.entry(why).or_default() += 1;
+    }
+
+    pub(super) fn proxy_made(&self) {
+        self.state().told.proxy_made += 1;
     }
 
     pub(super) fn message(&self) {
