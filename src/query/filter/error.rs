@@ -2,6 +2,8 @@
 
 use std::{fmt::Write as _, ops::Range};
 
+use crate::rules::RULES;
+
 use super::{RowKind, expression::Test, fields::FIELDS};
 
 /// Columns of the filter's text that are shown before and after the spot.
@@ -50,6 +52,17 @@ impl FilterError {
         }
     }
 
+    /// A name that no rule has.
+    pub(super) fn unknown_rule(text: &str, at: Range<usize>, name: &str) -> Self {
+        let problem = format!("no rule is called {}", shown(name));
+        let all: Vec<&str> = RULES.iter().map(|rule| rule.id).collect();
+        let error = Self::new(text, at, problem, all.join(" "));
+        match nearest(name, all.into_iter()) {
+            Some(rule) => error.hint(format!("did you mean `{rule}`?")),
+            None => error.hint("to look for a part of a name: flag~\"…\""),
+        }
+    }
+
     /// Where in the text it went wrong, in bytes.
     pub fn place(&self) -> Range<usize> {
         self.at.clone()
@@ -92,13 +105,16 @@ fn fields_of(kind: Option<RowKind>) -> String {
 
 /// The name that is most like it: it has the other's beginning, or little needs to be changed.
 fn closest(name: &str) -> Option<&'static str> {
+    nearest(name, FIELDS.iter().flat_map(|field| field.also.iter().chain([&field.name]).copied()))
+}
+
+fn nearest(name: &str, names: impl Iterator<Item = &'static str>) -> Option<&'static str> {
     let name = name.to_ascii_lowercase().replace('_', "-");
     if name.len() > 40 {
         return None;
     }
-    let names = FIELDS.iter().flat_map(|field| field.also.iter().chain([&field.name]));
     let distance = |other: &str| if name.len() > 2 && other.starts_with(&name) { 1 } else { distance(&name, other) };
-    let (least, best) = names.map(|other| (distance(other), *other)).min()?;
+    let (least, best) = names.map(|other| (distance(other), other)).min()?;
     (least <= 1 + name.len() / 4).then_some(best)
 }
 

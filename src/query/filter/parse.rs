@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 
+use crate::rules::RULES;
+
 use super::{
     error::{FilterError, shown},
     expression::{Condition, Expression, Order, Pattern, Test, severity},
@@ -249,6 +251,9 @@ impl<'t> Parser<'t> {
             let problem = format!("`{}` is {}, {} is none", field.name, field.type_.as_str(), shown(value));
             FilterError::new(self.text, at.clone(), problem, field.type_.operators())
         };
+        if matches!(field.name, "flag" | "rule") && !RULES.iter().any(|rule| rule.id == value) {
+            return Err(FilterError::unknown_rule(self.text, at, &value));
+        }
         match field.type_ {
             Type::Text | Type::Header | Type::Bool if order == Order::Unequal => Ok(Condition::Differs(value)),
             Type::Text | Type::Header | Type::Bool => Ok(Condition::Equals(value)),

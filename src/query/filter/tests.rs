@@ -198,7 +198,7 @@ fn exchanges() {
             "authority=api.test:443",
             "flag:metadata-before-open",
             "flag=malformed-json",
-            "flag!=other",
+            "flag!=host-form",
             "flag~^metadata-",
             "flag",
             "flagged",
@@ -288,7 +288,7 @@ fn exchanges() {
             "method=POS",
             "path=/recordings/",
             "path~^/recordings/",
-            "flag=metadata",
+            "flag=metadata-after-close",
             "flag!=malformed-json",
             "flag!~json",
             "header.content-type=text/html",
@@ -406,7 +406,7 @@ fn other_rows() {
     assert_matches(
         RowRef::Session(&session),
         &["id=s3", "session=s3", "sure", "sockets=1", "exchanges=2", "correlated-by=header", "flag:malformed-json"],
-        &["flag:other", "sockets>1"],
+        &["flag:host-form", "sockets>1"],
     );
     assert_matches(
         RowRef::Flag(&flag),
@@ -514,6 +514,8 @@ fn errors_name_what_is_wrong() {
         ("duration>0.1ns", &["is none"]),
         ("request-body>1XB", &["is a body", "1KB"]),
         ("bytes-from-client>1XB", &["`bytes-from-client` is a size", "1.5MiB"]),
+        ("flag:host-from", &["no rule is called \"host-from\"", "hint: did you mean `host-form`?"]),
+        ("rule!=nosuchrule", &["no rule is called \"nosuchrule\"", "hint: to look for a part of a name"]),
         ("severity=bad", &["`severity` is a severity", "hint, warning or error"]),
         ("websocket>1", &["`websocket` is yes or no, which `>`"]),
         ("websocket=maybe", &["\"maybe\" is none"]),
@@ -577,7 +579,7 @@ fn filters_print_plainly() {
     for (text, printed) in [
         ("a", None),
         ("~q & (~m POST | ! ~c 400)", Some("not answered and (method~POST or not status=400)")),
-        ("flag:x path~\"a b\"", Some("flag=x and path~\"a b\"")),
+        ("flag:host-form path~\"a b\"", Some("flag=host-form and path~\"a b\"")),
         ("duration>=1500ms or request_body<2048", Some("duration>=1500ms or request-body<2KiB")),
         ("duration>90s and duration<0.000001ms", Some("duration>90s and duration<1ns")),
         (r#"path="a\"b\\c""#, Some(r#"path="a\"b\\c""#)),
