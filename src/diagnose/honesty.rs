@@ -29,8 +29,8 @@ pub(super) fn of(columns: &Columns) -> Honesty {
     }
     if observer.undecoded_connections > 0 {
         notes.push(format!(
-            "{} connections were relayed and not decoded: their requests count neither as load nor as refused",
-            observer.undecoded_connections
+            "{} relayed and not decoded: their requests count neither as load nor as refused",
+            connections_were(observer.undecoded_connections)
         ));
     }
     if observer.clock_steps > 0 {
@@ -86,6 +86,10 @@ pub(super) fn of(columns: &Columns) -> Honesty {
         uncounted,
         notes,
     }
+}
+
+fn connections_were(number: u64) -> String {
+    if number == 1 { "1 connection was".to_owned() } else { format!("{number} connections were") }
 }
 
 /// Why the verdict must be withheld, each in a sentence: the observer was the bottleneck. Empty where it was not.

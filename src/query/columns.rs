@@ -112,12 +112,13 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
     let identity = captures.first().map(Capture::identity_headers).unwrap_or_default();
     let mut builder = Builder::new(profile);
     let mut heads = Heads::new(profile, identity);
-    let mut observed = None;
+    let (mut observed, mut taken) = (None, None);
     let first = captures.iter().map(|capture| capture.anchor().unix_ns).min().unwrap_or_default();
     for (number, capture) in captures.iter().enumerate() {
         builder.next_capture(number, capture.anchor().unix_ns.saturating_sub(first));
         builder.messages.count = options.refused.is_none();
         builder.about = options.filter.as_ref().map(|filter| ids(capture, filter)).transpose()?;
+        taken = builder.about.as_ref().map(|ids| taken.unwrap_or(0) + ids.len());
         builder.by = match &options.refused {
             Some(RefusedBy::Statuses(refused)) => By::Statuses(refused.clone()),
             Some(RefusedBy::Filter(filter)) => By::Ids(ids(capture, filter)?),
@@ -136,7 +137,7 @@ pub fn columns(captures: &[Capture], options: &Options, progress: &mut dyn FnMut
     if let Some(observed) = observed {
         observer(&mut columns.observer, &observed);
     }
-    about_routes(&mut columns, profile, refused_elsewhere);
+    about_routes(&mut columns, profile, refused_elsewhere, taken);
     let names = captures.iter().map(|capture| capture.dir().name()).collect();
     Ok(Read { columns, names, refused_elsewhere })
 }
@@ -182,11 +183,13 @@ fn notes(columns: &mut Columns, capture: &Capture, named: bool) {
 }
 
 /// Says where nothing, or not all, was on routes that the profile knows.
-fn about_routes(columns: &mut Columns, profile: Option<&Profile>, refused_elsewhere: u64) {
+fn about_routes(columns: &mut Columns, profile: Option<&Profile>, refused_elsewhere: u64, taken: Option<usize>) {
     let counted = columns.units.outcome.iter().filter(|outcome| **outcome != Outcome::Uncounted).count();
     let name = profile.map_or("generic", |profile| profile.name.as_str());
     if columns.units.is_empty() {
         columns.notes.push("there is no request in it".to_owned());
+    } else if taken == Some(0) {
+        columns.notes.push(format!("the filter takes none of {} requests", columns.units.len()));
     } else if counted == 0 && refused_elsewhere > 0 {
         columns.notes.push(format!(
             "none of {} requests is on a route that the profile {name} knows, though {refused_elsewhere} of them were \
@@ -201,8 +204,11 @@ fn about_routes(columns: &mut Columns, profile: Option<&Profile>, refused_elsewh
     }
     if columns.observer.undecoded_connections > 0 {
         columns.notes.push(format!(
-            "{} connections were relayed and not decoded: what they asked is in no figure here",
-            columns.observer.undecoded_connections
+            "{} relayed and not decoded: what was asked there is in no figure here",
+            match columns.observer.undecoded_connections {
+                1 => "1 connection was".to_owned(),
+                number => format!("{number} connections were"),
+            }
         ));
     }
     if columns.connections.iter().all(|connection| connection.server_rtt_ns == UNKNOWN) && !columns.units.is_empty() {
@@ -215,6 +221,21 @@ mod tests {
     #![allow(clippy::unwrap_used, reason = "tests")]
 
     use super::*;
+
+    #[test]
+    fn what_no_request_counts_for_is_said() {
+        let note = |elsewhere, taken| {
+            let mut columns = Columns::default();
+            columns.units.outcome.push(Outcome::Uncounted);
+            columns.units.offered_ns.push(1);
+            columns.units.subject.push(crate::model::flag::Subject::Exchange(crate::model::ExchangeId(1)));
+            about_routes(&mut columns, None, elsewhere, taken);
+            columns.notes.first().cloned().unwrap_or_default()
+        };
+        assert!(note(0, Some(0)).starts_with("the filter takes none of "), "{}", note(0, Some(0)));
+        assert!(note(1, Some(1)).contains("hint: --profile generic"), "{}", note(1, Some(1)));
+        assert!(!note(0, None).contains("filter"), "{}", note(0, None));
+    }
 
     #[test]
     fn refused_is_statuses_or_a_filter() {

@@ -137,7 +137,7 @@ pub(super) struct Builder<'p> {
     pub(super) openings: Vec<Opening>,
     pub(super) messages: Messages,
     pub(super) paths: Paths,
-    /// Refusals by status on routes that the profile does not know.
+    /// Refusals by status, of those that the question is about, on routes that the profile does not know.
     pub(super) refused_elsewhere: u64,
     label: String,
     names: Vec<String>,
@@ -344,8 +344,15 @@ impl<'p> Builder<'p> {
         }
         self.paths.read_query(unit, seen.target);
         let knows_none = profile.is_none_or(|profile| profile.routes.is_empty() && profile.sockets.is_empty());
-        let asked = self.about.as_ref().is_none_or(|ids| ids.binary_search(&seen.id).is_ok());
-        Routed { number: self.routes.number(&self.label), counted: asked && (knows_none || template.is_some()) }
+        Routed {
+            number: self.routes.number(&self.label),
+            counted: self.asked(seen.id) && (knows_none || template.is_some()),
+        }
+    }
+
+    /// Whether the question is about that exchange.
+    fn asked(&self, id: u64) -> bool {
+        self.about.as_ref().is_none_or(|ids| ids.binary_search(&id).is_ok())
     }
 
     fn outcome(&mut self, seen: &Seen<'_>, counted: bool, over: bool, by_proxy: bool) -> Outcome {
@@ -363,7 +370,7 @@ impl<'p> Builder<'p> {
         if counted {
             return outcome;
         }
-        self.refused_elsewhere += u64::from(outcome == Outcome::Refused);
+        self.refused_elsewhere += u64::from(outcome == Outcome::Refused && self.asked(seen.id));
         Outcome::Uncounted
     }
 }
