@@ -29,13 +29,25 @@ impl Answer {
     /// The bytes of the answer; the connection ends after it.
     pub(super) fn bytes(&self) -> Vec<u8> {
         let line = visible(&self.cause);
-        let reason: String = line.chars().take(MAX_REASON).collect();
+        // The hint stands in the header and the body; half of one helps nobody.
+        let bare = line.split(" (hint: ").next().unwrap_or(&line);
+        let reason = shortened(bare);
         let body = format!("Firstframe (not the server) answers: {}\n", self.cause);
         let mut text = format!("HTTP/1.1 {} Firstframe: {reason}\r\n", self.status);
         let _ = write!(text, "X-Firstframe-Error: {line}\r\nContent-Type: text/plain; charset=utf-8\r\n");
         let _ = write!(text, "Content-Length: {}\r\nConnection: close\r\n\r\n{body}", body.len());
         text.into_bytes()
     }
+}
+
+/// As many words as there is room for.
+fn shortened(line: &str) -> String {
+    if line.chars().count() <= MAX_REASON {
+        return line.to_owned();
+    }
+    let cut: String = line.chars().take(MAX_REASON - 4).collect();
+    let words = cut.rsplit_once(' ').map_or(cut.as_str(), |(words, _)| words);
+    format!("{words} ...")
 }
 
 /// A header value can bear no more than visible ASCII.
@@ -59,5 +71,18 @@ mod tests {
         );
         assert!(head.contains(&format!("Content-Length: {}\r\n", body.len())), "{head}");
         assert_eq!(head.lines().count(), 5, "{head}");
+    }
+
+    #[test]
+    fn a_reason_phrase_ends_with_a_word() {
+        let reason = |cause: &str| {
+            let bytes = Answer::bad_gateway(cause.to_owned()).bytes();
+            let text = String::from_utf8_lossy(&bytes);
+            text.lines().next().unwrap_or_default().to_owned()
+        };
+        let hinted = "TLS failed: UnknownIssuer (hint: --insecure 127.0.0.1 does not verify it)";
+        assert_eq!(reason(hinted), "HTTP/1.1 502 Firstframe: TLS failed: UnknownIssuer");
+        let long = reason(&"address refused; ".repeat(20));
+        assert!(long.ends_with(" refused; ...") && long.len() < 200, "{long}");
     }
 }
