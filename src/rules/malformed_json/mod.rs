@@ -185,12 +185,13 @@ fn is_line_by_line(text: &[u8]) -> bool {
     lines.clone().nth(1).is_some() && lines.all(is_sound)
 }
 
-/// The fault's byte among the client's, where the body stands there as it is; else the whole body.
+/// The fault's byte among the client's and what follows, where the body stands there as it is; else the whole body. What is
+/// missing at its end is shown by its last byte.
 fn place(exchange: &Exchange, range: ByteRange, offset: usize) -> ByteRange {
     if !matches!(exchange.request_body.framing, Framing::Length(_)) {
         return range;
     }
-    let start = (range.start + offset as u64).min(range.end);
+    let start = (range.start + offset as u64).min(range.end.saturating_sub(1)).max(range.start);
     ByteRange { from: range.from, start, end: range.end }
 }
 
