@@ -40,6 +40,9 @@ enum What {
         /// Where to [default: standard output]
         #[arg(short, long, value_name = "FILE")]
         output: Option<PathBuf>,
+        /// Replaces the file where there is one
+        #[arg(long)]
+        force: bool,
     },
 }
 
@@ -56,7 +59,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
     let authority = Authority::open_or_create(&globals.settings()?.ca_dir())?;
     match args.what {
         What::Show { json } => show(&authority, json)?,
-        What::Export { format, output } => export(&authority, format, output.as_deref())?,
+        What::Export { format, output, force } => export(&authority, format, output.as_deref(), force)?,
     }
     Ok(ExitCode::from(exit_code::DONE))
 }
@@ -85,7 +88,12 @@ fn show(authority: &Authority, json: bool) -> anyhow::Result<()> {
     Ok(out.flush()?)
 }
 
-fn export(authority: &Authority, format: Format, to: Option<&Path>) -> anyhow::Result<()> {
+fn export(authority: &Authority, format: Format, to: Option<&Path>, force: bool) -> anyhow::Result<()> {
+    // What is a pipe or a device is no file that could be lost.
+    if let Some(path) = to.filter(|path| !force && path.is_file()) {
+        let hint = "--force replaces it";
+        return Err(Usage(format!("{} exists and is left as it is (hint: {hint})", path.display())).into());
+    }
     let roots = || {
         let roots = truststore::SystemRoots::load();
         for problem in &roots.problems {

@@ -42,7 +42,8 @@ enum What {
     },
     /// Says whether a profile can be used, and if not, in which line it is wrong (exit code 2)
     Check {
-        /// A TOML file
+        /// A TOML file, or a built-in profile's name
+        #[arg(value_name = "FILE|NAME")]
         file: PathBuf,
     },
     /// Writes a profile to begin with: every key with its meaning
@@ -72,7 +73,11 @@ pub(super) fn run(args: Args, _: &Globals) -> anyhow::Result<ExitCode> {
             }
         }
         What::Check { file } => {
-            let profile = app::profile::from_file(&file).map_err(Usage)?;
+            // A file of that name comes first: it is what people check.
+            let profile = match file.to_str().filter(|_| !file.exists()) {
+                Some(name) => app::profile::find(name).map_err(Usage)?,
+                None => app::profile::from_file(&file).map_err(Usage)?,
+            };
             app::profile::check(&profile).map_err(|why| Usage(format!("{}: {why}", file.display())))?;
             writeln!(out, "{}: ok: {}", file.display(), contents(&profile))?;
         }

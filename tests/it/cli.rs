@@ -138,6 +138,18 @@ fn wrong_settings_are_one_line_with_key_value_allowed_hint_and_place() {
     let (line, code) = place.refused(&["--profile", "genesis", "record", "-p", "0"]);
     assert!(line.starts_with("--profile = \"genesis\": ") && line.contains("generic"), "{line}");
     assert_eq!(code, 2);
+    for (host, why) in [
+        ("http://x", "a host is named without https:// and path"),
+        ("api.test:443", "a host is named without a port"),
+        ("a b", "' ' cannot stand in a host name"),
+    ] {
+        let (line, code) = place.refused(&["record", "-p", "0", "--insecure", host]);
+        assert!(line.starts_with("--insecure = ") && line.contains(why), "{line}");
+        assert_eq!(code, 2);
+    }
+    for host in ["api.test", "::1", "[::1]", "127.0.0.1"] {
+        assert_eq!(place.run(&["--set", &format!("proxy.insecure=['{host}']"), "config", "check"]).code, 0, "{host}");
+    }
     let (line, code) = place.refused(&["record", "--max-bytes", "20 bananas"]);
     assert!(line.starts_with("--max-bytes = \"20 bananas\": expected a size such as \"20GiB\""), "{line}");
     assert_eq!(code, 2);
@@ -233,6 +245,36 @@ fn a_ca_key_that_others_can_read_is_refused() {
         report["checks"].as_array().unwrap().iter().filter(|check| check["status"] == "fail").collect();
     assert_eq!(failed.len(), 1, "{failed:?}");
     assert_eq!(failed[0]["name"], "ca");
+}
+
+#[test]
+fn an_exported_certificate_replaces_nothing_unasked() {
+    let place = Place::new();
+    assert_eq!(place.run(&["ca", "export", "-o", "ca.pem"]).code, 0);
+    place.write("ca.pem", "something else");
+    let (line, code) = place.refused(&["ca", "export", "-o", "ca.pem"]);
+    assert!(line.contains("ca.pem exists") && line.contains("hint: --force"), "{line}");
+    assert_eq!((code, fs::read_to_string(place.path("ca.pem")).unwrap().as_str()), (2, "something else"));
+    assert_eq!(place.run(&["ca", "export", "-o", "ca.pem", "--force"]).code, 0);
+    assert!(fs::read_to_string(place.path("ca.pem")).unwrap().contains("BEGIN CERTIFICATE"));
+}
+
+#[test]
+fn doctor_tries_the_servers_that_are_named() {
+    let place = Place::new();
+    let closed = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let mode = format!("proxy.modes=['reverse:http://{closed}@0']");
+    for arguments in
+        [&["doctor", "--json", "--to", &format!("http://{closed}")][..], &["--set", &mode, "doctor", "--json"]]
+    {
+        let doctor = place.run(arguments);
+        assert_eq!(doctor.code, 1, "{arguments:?}: {}", doctor.stderr);
+        let report: Value = serde_json::from_str(&doctor.stdout).unwrap();
+        let checks = report["checks"].as_array().unwrap();
+        let server = checks.iter().find(|check| check["name"] == "server").unwrap();
+        assert_eq!(server["status"], "fail");
+        assert!(server["found"].as_str().unwrap().contains("cannot be reached"), "{server}");
+    }
 }
 
 #[test]

@@ -523,6 +523,10 @@ fn the_subcommand_lists_shows_checks_and_begins() {
         assert_eq!((code, error.contains('^')), (expected, expected == 2), "{filter}: {error}");
         assert!(code == 0 || error.starts_with("error: filter.toml: `metadata.filter` is no filter"), "{error}");
     }
+    let (code, out, error) = run(&["profiles", "check", "generic"]);
+    assert_eq!((code, out.starts_with("generic: ok: ")), (0, true), "{out}{error}");
+    let (code, _, error) = run(&["profiles", "check", "genric"]);
+    assert_eq!((code, error.contains("generic")), (2, true), "{error}");
     let (code, _, error) = run(&["profiles", "check", "none.toml"]);
     assert_eq!((code, error.lines().count()), (2, 1), "{error}");
 }

@@ -7,7 +7,7 @@ use serde_json::json;
 use super::{DURATION, FLAG, Key, NAMES, PLAIN, Refused, SIZE, sized, within};
 use crate::{
     config::value::{Given, duration_text, size_text},
-    proxy::{ConnectTo, Error, Mode},
+    proxy::{ConnectTo, Error, HostPort, Mode},
 };
 
 const DAY: Duration = Duration::from_secs(86_400);
@@ -90,7 +90,7 @@ pub(super) const KEYS: &[Key] = &[
         allowed: "a list of host names, such as [\"api.test\"]",
         option: Some("--insecure"),
         set: |s, v| {
-            s.proxy.insecure = v.texts()?;
+            s.proxy.insecure = v.texts()?.into_iter().map(host).collect::<Result<_, _>>()?;
             Ok(())
         },
         show: |s| json!(s.proxy.insecure),
@@ -259,6 +259,21 @@ pub(super) const KEYS: &[Key] = &[
 ];
 
 /// A list of what the proxy's own grammar takes; the option takes one of them as well.
+/// A host by its name or address alone.
+fn host(text: String) -> Result<String, Refused> {
+    let bare = text.strip_prefix('[').and_then(|rest| rest.strip_suffix(']')).unwrap_or(&text);
+    if bare.parse::<std::net::IpAddr>().is_ok() {
+        return Ok(bare.to_owned());
+    }
+    let why = match HostPort::parse(&text, Some(443)) {
+        Ok(_) if text.contains(':') => "a host is named without a port".to_owned(),
+        Ok(_) => return Ok(text),
+        Err(_) if text.contains("://") => "a host is named without https:// and path".to_owned(),
+        Err(why) => why,
+    };
+    Err(Refused::Because(format!("{text:?}: {why}")))
+}
+
 fn parsed<T: FromStr<Err = Error>>(given: &Given) -> Result<Vec<T>, Refused> {
     let parse = |text: &String| {
         text.parse().map_err(|error| match error {
