@@ -53,7 +53,12 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
         .from_reader(bytes);
     let names: Vec<String> = columns.unwrap_or_else(|| COLUMNS.iter().map(|name| (*name).to_owned()).collect());
     let places = Places::of(&names);
-    let lacks = Lacks { time: places.time.is_none(), code: places.code.is_none(), url: places.url.is_none() };
+    let lacks = Lacks {
+        time: places.time.is_none(),
+        code: places.code.is_none(),
+        thread: places.thread.is_none(),
+        url: places.url.is_none(),
+    };
     let mut jtl = Jtl { zoned: true, lacks, ..Jtl::default() };
     let mut lines = Lines::new(bytes);
     let mut record = ::csv::ByteRecord::new();
@@ -260,7 +265,7 @@ mod tests {
     #[test]
     fn columns_that_are_not_there_are_known() {
         let jtl = jtl("elapsed,label\n12,a\n");
-        assert_eq!(jtl.lacks, Lacks { time: true, code: true, url: true });
+        assert_eq!(jtl.lacks, Lacks { time: true, code: true, thread: true, url: true });
         assert_eq!(self::jtl(&format!("{HEADER}\n")).lacks, Lacks::default());
     }
 

@@ -55,6 +55,8 @@ pub struct Joined {
 /// How far the ends of a row and its exchange may lie apart, in milliseconds: measured −6 to 54 on a loaded machine.
 const EARLY: f64 = -500.0;
 const LATE: f64 = 3000.0;
+/// So many milliseconds more a row seems apart that says another code.
+const ANOTHER_CODE: f64 = 1000.0;
 /// Exchanges of a connection by which threads are found that may have it.
 const SAMPLED: usize = 24;
 /// Rows that ended before and behind an exchange by which threads are found.
@@ -256,11 +258,16 @@ fn align(jtl: &Jtl, of_thread: &[usize], exchanges: &[&Sent], taken: &[bool]) ->
             if late > LATE || nearest.is_some_and(|(apart, ..)| late >= apart) {
                 break;
             }
-            if nearest.is_none_or(|(apart, ..)| late.abs() < apart)
+            // Where no threads tell rows apart, one that says another code is another's sooner than one that ended later.
+            let differs = jtl.lacks.thread
+                && !jtl.lacks.code
+                && jtl.rows.get(*row).is_some_and(|row| row.code.parse().ok() != exchange.status);
+            let apart = late.abs() + if differs { ANOTHER_CODE } else { 0.0 };
+            if nearest.is_none_or(|(least, ..)| apart < least)
                 && !taken.get(*row).copied().unwrap_or(true)
                 && jtl.rows.get(*row).is_some_and(|row| fits(row, exchange, jtl.lacks))
             {
-                nearest = Some((late.abs(), offset, *row));
+                nearest = Some((apart, offset, *row));
             }
         }
         if let Some((_, offset, row)) = nearest {
@@ -309,7 +316,7 @@ fn same_outcome(row: &Row, exchange: &Sent, lacks: Lacks) -> bool {
     if row.url.is_none() && row.sent_bytes.is_none() && is_open(row) {
         return exchange.upgrade && same_code;
     }
-    let url = row.url.as_deref().or(lacks.url.then_some(""));
+    let url = row.url.as_deref().or_else(|| lacks.url.then_some(""));
     match (url, exchange.status) {
         (Some(_), None) => row.code.parse::<u16>().is_err(),
         (Some(_), Some(_)) => same_code,
@@ -479,6 +486,10 @@ mod tests {
         assert_eq!((joined.pairs, joined.not_found), (vec![(0, 1)], vec![1]));
     }
 
+    fn sent_to(id: u64, connection: u64, status: u16) -> Sent {
+        Sent { status: Some(status), ..sent(id, connection, 999.0, 100) }
+    }
+
     #[test]
     fn columns_that_are_not_there_hide_no_exchange() {
         let exchanges = [
@@ -514,6 +525,14 @@ mod tests {
         assert_eq!(without(&[&urls, &sent], url), all);
         assert_eq!(without(&[&urls, &sent, &threads], url), all);
         assert_eq!(without(&[&codes], code), all);
+        // Of rows that are alike, the code tells, where no thread does.
+        let alike = |row: &mut Row| (row.thread, row.sent_bytes) = (String::new(), Some(100));
+        let mut rows = rows[..2].to_vec();
+        rows.iter_mut().for_each(alike);
+        rows[1].start_ms -= 3;
+        let exchanges = [sent_to(1, 7, 200), sent_to(2, 8, 400)];
+        let lacks = Lacks { thread: true, ..Lacks::default() };
+        assert_eq!(join(&Jtl { rows, lacks, ..Jtl::default() }, &exchanges).differing, []);
         // Without times nothing can be joined; that is no word on the network.
         let times = |row: &mut Row| (row.start_ms, row.elapsed_ms) = (0, 5);
         assert_eq!(without(&[&times, &sent], Lacks { time: true, ..Lacks::default() }), []);

@@ -71,9 +71,7 @@ impl Row {
         let setup = self.code == IO_ERROR && SETUP.iter().any(|words| self.message.contains(words));
         match self.sent_bytes {
             Some(bytes) if bytes > 0 => Network::Sent(bytes),
-            _ if (self.start_ms <= 0 && !lacks.time) || sampler || setup || BEFORE.iter().any(|name| before(&name)) => {
-                Network::Never
-            }
+            _ if (self.start_ms <= 0 && !lacks.time) || sampler || setup || BEFORE.iter().any(before) => Network::Never,
             _ => Network::Unsaid,
         }
     }
@@ -129,6 +127,8 @@ pub struct Lacks {
     pub time: bool,
     /// `responseCode`
     pub code: bool,
+    /// `threadName`
+    pub thread: bool,
     /// `URL`
     pub url: bool,
 }

@@ -96,6 +96,7 @@ pub fn parse(name: &str, bytes: &[u8]) -> Result<Jtl, Error> {
     });
     jtl.lacks.url = jtl.rows.iter().all(|row| row.url.is_none());
     jtl.lacks.code = jtl.rows.iter().all(|row| row.code.is_empty());
+    jtl.lacks.thread = jtl.rows.iter().all(|row| row.thread.is_empty());
     jtl.lacks.time = jtl.rows.iter().all(|row| row.start_ms == 0);
     Ok(jtl)
 }
