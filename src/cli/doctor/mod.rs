@@ -17,7 +17,7 @@ pub(super) struct Args {
     /// As one JSON object
     #[arg(long)]
     json: bool,
-    /// A server that must be reached, repeatable: HOST[:PORT], or a URL; those of reverse modes and of --connect-to are
+    /// A server that must be reached, repeatable: HOST, HOST:PORT, or a URL; those of reverse modes and of --connect-to are
     /// tried anyway
     #[arg(long, value_name = "SERVER")]
     to: Vec<String>,
