@@ -21,7 +21,13 @@ pub struct Target {
     /// Where it is written until it is complete; `None` where it is written into.
     part: Option<PathBuf>,
     force: bool,
+    /// Bytes that were written, and those whose way to the disk has begun.
+    written: u64,
+    begun: u64,
 }
+
+/// So much is brought on its way to the disk at once: what waits for the end is waited for at the end.
+const AHEAD: u64 = 8 << 20;
 
 impl Target {
     /// Says, before the work, whether something stands in the way.
@@ -47,7 +53,7 @@ impl Target {
         let with = |options: &OpenOptions, at: &Path, part| -> Result<Self, Error> {
             let file = options.open(at).map_err(|source| failed("create", path, source))?;
             let path = path.to_owned();
-            Ok(Self { file: BufWriter::with_capacity(1 << 18, file), path, part, force })
+            Ok(Self { file: BufWriter::with_capacity(1 << 18, file), path, part, force, written: 0, begun: 0 })
         };
         if fs::metadata(path).is_ok_and(|there| !there.is_file()) {
             return with(&options, path, None);
@@ -98,7 +104,13 @@ impl Target {
 
 impl Write for Target {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file.write(bytes).map_err(|error| named(&self.path, error))
+        let written = self.file.write(bytes).map_err(|error| named(&self.path, error))?;
+        self.written += written as u64;
+        if self.written - self.begun >= 2 * AHEAD {
+            begin_writing(self.file.get_ref(), self.begun, AHEAD);
+            self.begun += AHEAD;
+        }
+        Ok(written)
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -119,6 +131,19 @@ impl Drop for Target {
         }
     }
 }
+
+/// Lets the system begin to write a part of a file to the disk. What cannot be begun is done at the end.
+#[cfg(target_os = "linux")]
+fn begin_writing(file: &File, from: u64, length: u64) {
+    use nix::fcntl::{PosixFadviseAdvice, posix_fadvise};
+    // What is written is not needed by us; that it is dirty makes Linux write it first.
+    if let (Ok(from), Ok(length)) = (from.try_into(), length.try_into()) {
+        let _ = posix_fadvise(file, from, length, PosixFadviseAdvice::POSIX_FADV_DONTNEED);
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn begin_writing(_: &File, _: u64, _: u64) {}
 
 /// Removes the parts of `path` that processes left behind which are gone. What cannot be told or removed stays.
 fn remove_stale_parts(path: &Path) {

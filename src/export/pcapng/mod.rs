@@ -55,8 +55,16 @@ fn write(job: &mut Job<'_>, out: &mut dyn Write) -> Result<(), Error> {
         encode::secrets(&mut bytes, keys);
     }
     let anchor = job.capture.anchor();
-    let mut packets =
-        Packets { out: bytes, unix_ns: anchor.unix_ns, count: 0, payload: 0, comments, covers, blanked: 0 };
+    let mut packets = Packets {
+        out: bytes,
+        unix_ns: anchor.unix_ns,
+        count: 0,
+        payload: 0,
+        comments,
+        covers,
+        covered: Vec::new(),
+        blanked: 0,
+    };
     let mut wires: BTreeMap<u64, Wire> = BTreeMap::new();
     let first = job.capture.dir().segments()?.first().copied().unwrap_or(1);
     let mut reader =
@@ -188,6 +196,8 @@ struct Packets {
     payload: u64,
     comments: Comments,
     covers: Option<Covers>,
+    /// A chunk as it may leave; kept for the next one.
+    covered: Vec<u8>,
     blanked: u64,
 }
 
@@ -360,10 +370,11 @@ impl Wire {
     }
 
     fn data(&mut self, at: Timestamp, from: Side, offset: u64, bytes: &[u8], packets: &mut Packets) {
-        let mut covered;
+        let mut covered = std::mem::take(&mut packets.covered);
         let mut bytes = bytes;
         if let Some(covers) = &mut packets.covers {
-            covered = bytes.to_vec();
+            covered.clear();
+            covered.extend_from_slice(bytes);
             packets.blanked += covers.apply(self.id, from, offset, &mut covered).blanked;
             bytes = &covered;
         }
@@ -388,6 +399,7 @@ impl Wire {
             packets.put(at, &segment, &comments);
             start = end;
         }
+        packets.covered = covered;
     }
 
     /// Bytes of ours in the server's place.
