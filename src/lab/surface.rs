@@ -162,15 +162,11 @@ impl Surface {
         self != Self::Neutral
     }
 
-    /// Method and template, as columns have it: `GET /v1/items/{itemId}`; for messages the socket's path, behind
-    /// `message`, or `metadata` where they are that.
+    /// Method and template, as columns have it: `GET /v1/items/{itemId}`; for messages the socket's path.
     pub fn route(self, kind: Kind) -> String {
         if self.is_message(kind) {
             return match self.places().iter().find(|(known, _, _)| *known == Kind::Socket) {
-                Some((_, _, path)) => {
-                    let word = if kind == Kind::Metadata { "metadata" } else { "message" };
-                    format!("{word} {}", path.replace("{}", "{channelId}"))
-                }
+                Some((_, _, path)) => format!("message {}", path.replace("{}", "{channelId}")),
                 None => "message".to_owned(),
             };
         }

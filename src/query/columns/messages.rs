@@ -24,8 +24,6 @@ pub(super) struct Framed {
     pub(super) fin: bool,
     pub(super) bytes: u64,
     pub(super) arrived_ns: i64,
-    /// Whether it ends metadata.
-    pub(super) metadata: bool,
 }
 
 /// A flag on a frame, until the frames are known.
@@ -81,7 +79,7 @@ pub(super) fn finish(builder: &mut Builder<'_>) {
                     continue;
                 }
                 socket.ordinal += 1;
-                let unit = builder.message(frame, opening, begun, bytes, socket.ordinal);
+                let unit = builder.message(frame.id, opening, begun, bytes, socket.ordinal);
                 unit_of.insert(frame.id, unit);
                 socket.dialogue.said(unit);
             }
@@ -126,19 +124,17 @@ impl Builder<'_> {
         }
     }
 
-    /// A message that `frame` ends.
-    fn message(&mut self, frame: &Framed, opening: Opening, begun: i64, bytes: u64, ordinal: u32) -> u32 {
+    fn message(&mut self, id: u64, opening: Opening, begun: i64, bytes: u64, ordinal: u32) -> u32 {
         let upgrade = opening.unit as usize;
         let of = |cells: &[u32]| cells.get(upgrade).copied().unwrap_or(NONE);
         let offered = self.at(begun);
         let label = self.routes.get(of(&self.columns.units.route)).unwrap_or_default();
-        let word = if frame.metadata { "metadata" } else { "message" };
-        let label = format!("{word} {}", label.split_once(' ').map_or(label, |(_, path)| path));
+        let label = format!("message {}", label.split_once(' ').map_or(label, |(_, path)| path));
         let route = self.routes.number(&label);
         self.until(offered);
         let units = &mut self.columns.units;
         let unit = units.len() as u32;
-        units.subject.push(frame_of(self.capture, frame.id));
+        units.subject.push(frame_of(self.capture, id));
         units.offered_ns.push(offered);
         units.answered_ns.push(UNKNOWN);
         units.ended_ns.push(UNKNOWN);
@@ -217,7 +213,7 @@ meaning = "bad"
 "#;
 
     /// One socket, x1 on c1, whose OPEN was at 100, closed by the server with that code. Frames: the sender, the opcode,
-    /// the instant; they have the ids 1, 2, …, and the second is metadata. `flags` are rules, subjects and the exchanges of their evidence.
+    /// the instant; they have the ids 1, 2, … `flags` are rules, subjects and the exchanges of their evidence.
     fn columns(close_code: Option<u16>, frames: &[(Side, u8, i64)], flags: &[(&str, &str, u64)]) -> Columns {
         let profile = Profile::parse("p.toml", PROFILE).unwrap();
         let mut builder = Builder::new(Some(&profile));
@@ -258,7 +254,7 @@ meaning = "bad"
         }
         for (id, (from, opcode, arrived_ns)) in (1..).zip(frames) {
             let (from, opcode, arrived_ns) = (*from, *opcode, *arrived_ns);
-            builder.frame(Framed { id, exchange: 1, from, opcode, fin: true, bytes: 7, arrived_ns, metadata: id == 2 });
+            builder.frame(Framed { id, exchange: 1, from, opcode, fin: true, bytes: 7, arrived_ns });
         }
         finish(&mut builder);
         finish::finish(builder, Heads::new(None, &[]))
@@ -285,8 +281,7 @@ meaning = "bad"
         assert_eq!(units.subject[2], Subject::Frame(crate::model::FrameId(2)));
         assert_eq!((units.status[2], units.answered_ns[2], units.ended_ns[2]), (0, 310, 310));
         assert_eq!((units.since_open_ns[2], units.connection_ordinal[2], units.body_bytes[2]), (110, 3, 7));
-        let routes = [1, 2].map(|unit: usize| columns.routes[units.route[unit] as usize].as_str());
-        assert_eq!(routes, ["message /channels/{channelId}", "metadata /channels/{channelId}"]);
+        assert_eq!(columns.routes[units.route[2] as usize], "message /channels/{channelId}");
         let of = |flags: &[crate::model::columns::Flagged]| -> Vec<(String, Vec<u32>)> {
             flags.iter().map(|flag| (flag.rule.clone(), flag.units.clone())).collect()
         };
