@@ -145,7 +145,7 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         progress: &progress,
     };
     bar.set_message(format!("writing {}", args.format));
-    let report = match (format, &args.per_connection, &path) {
+    let mut report = match (format, &args.per_connection, &path) {
         (None, _, path) => {
             let path = path.as_deref().unwrap_or_else(|| Path::new("bundle.zip"));
             let mut target = Target::create(path, args.force)?;
@@ -163,6 +163,10 @@ pub(super) fn run(args: Args, globals: &Globals) -> anyhow::Result<ExitCode> {
         }
     };
     bar.finish_and_clear();
+    // `reading::open` has said so as well; here it stands with what else is not in the file.
+    if let Some(gone) = capture.gone() {
+        report.left_out("requests that retention dropped, with what was said on sockets until then", gone.exchanges);
+    }
     if !globals.quiet {
         let to = args.per_connection.as_deref().or(path.as_deref());
         summary(&report, to);
@@ -193,10 +197,6 @@ impl Work<'_> {
         let report = Report::default();
         let mut job = Job { capture, filter, about, scrubber, sockets, nameless, options, report, progress };
         (format.write)(&mut job, out)?;
-        if let Some(gone) = capture.gone() {
-            let what = "requests that retention dropped, with what was said on sockets until then";
-            job.report.left_out(what, gone.exchanges.max(1));
-        }
         Ok(job.report)
     }
 

@@ -236,7 +236,7 @@ pub struct Honesty {
     pub clock_steps: u64,
     /// Connections that were relayed and not decoded.
     pub undecoded_connections: u64,
-    /// The recorder's CPU over the capture's length, in cores.
+    /// The CPU of the recorder's process in its busiest second, in cores; `None` where that was not recorded.
     pub cpu_cores: Option<f64>,
     /// Whether the capture is whole.
     pub complete: bool,

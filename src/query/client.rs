@@ -59,18 +59,18 @@ impl Client {
 
     /// How the recorder does, as it says it.
     pub fn status(&self) -> Result<serde_json::Value, Error> {
-        let mut json = Vec::new();
-        self.get(&Request::Status, &mut |bytes| {
-            json.extend_from_slice(bytes);
-            Ok(ControlFlow::Continue(()))
-        })?;
-        serde_json::from_slice(&json).map_err(|error| unexpected(&error))
+        self.object(&Request::Status)
     }
 
     /// What recording did to the traffic so far; nothing where the recorder is just stopping.
     pub fn observed(&self) -> Result<Option<Observed>, Error> {
+        self.object(&Request::Observed)
+    }
+
+    /// An answer that is one JSON object.
+    fn object<T: serde::de::DeserializeOwned>(&self, request: &Request) -> Result<T, Error> {
         let mut json = Vec::new();
-        self.get(&Request::Observed, &mut |bytes| {
+        self.get(request, &mut |bytes| {
             json.extend_from_slice(bytes);
             Ok(ControlFlow::Continue(()))
         })?;
