@@ -68,6 +68,29 @@ pub fn cpu_ns() -> u64 {
     0
 }
 
+/// What the calling thread has had of the processors so far.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct ThreadUse {
+    /// CPU time that it used, in nanoseconds.
+    pub cpu_ns: u64,
+    /// How often another thread was given the processor while it wanted to go on.
+    pub preempted: u64,
+}
+
+/// That of the calling thread. Nothing where the system does not tell.
+pub fn thread_use() -> Option<ThreadUse> {
+    #[cfg(target_os = "linux")]
+    {
+        use nix::sys::{resource, time::TimeValLike as _};
+        let used = resource::getrusage(resource::UsageWho::RUSAGE_THREAD).ok()?;
+        let micros = used.user_time().num_microseconds() + used.system_time().num_microseconds();
+        let cpu_ns = u64::try_from(micros).unwrap_or(0).saturating_mul(1000);
+        Some(ThreadUse { cpu_ns, preempted: u64::try_from(used.involuntary_context_switches()).unwrap_or(0) })
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}
+
 /// Wall time now, in nanoseconds since 1970. For names and ages of files; never for intervals.
 pub fn wall_unix_ns() -> i64 {
     i64::try_from(since_epoch().as_nanos()).unwrap_or(i64::MAX)

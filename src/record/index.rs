@@ -163,11 +163,6 @@ impl Index {
         &self.clock
     }
 
-    /// The nominal size of a segment.
-    pub(super) fn segment_bytes(&self) -> u64 {
-        self.segment_bytes
-    }
-
     /// Bytes on disk behind that place.
     pub(super) fn behind(&self, upto: Position) -> u64 {
         self.distance(upto, self.progress.position())

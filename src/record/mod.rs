@@ -24,6 +24,7 @@ mod indexed;
 mod indexer;
 mod live;
 mod observer;
+mod pace;
 mod progress;
 mod queue;
 mod reindex;
@@ -209,6 +210,7 @@ impl Recorder {
         let (trigger, failed) = shutdown::channel();
         let flusher = (options.sync_interval > Duration::ZERO).then(|| Arc::new(flusher::Flusher::new()));
 
+        let kept_bytes = retention.max_bytes;
         let retention = sealing::Retention {
             options: retention,
             trail: trail::Trail::new(dir.clone(), inspection.inspector.clone(), segments.position().segment),
@@ -217,7 +219,7 @@ impl Recorder {
         };
         let sealing = sealing::Sealing::disk(dir.clone(), Some(retention));
         let (follow, shown) = (Arc::clone(&progress), Arc::clone(&index));
-        let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing)?;
+        let indexer = indexer::Indexer::new(&dir, &inspection, shown, follow, asks, sealing, kept_bytes)?;
         let indexer = spawn("indexing", move || indexer.run())?;
         let flusher_thread = match flusher.clone() {
             None => None,
