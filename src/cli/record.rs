@@ -52,6 +52,7 @@ async fn record(
     if !globals.quiet && !events {
         say("stopping; once more to stop at once");
     }
+    recording::say_what_waits(&running, globals, events);
     let ended = Ended::of(&running);
     let summary = running
         .stop(async {

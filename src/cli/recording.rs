@@ -170,6 +170,17 @@ pub(super) fn conclude(
     Ok(())
 }
 
+/// So many bytes are indexed in a moment.
+const MOMENT: u64 = 32 << 20;
+
+/// Says before the end how much is yet to be indexed, where that takes more than a moment.
+pub(super) fn say_what_waits(running: &Running, globals: &Globals, events: bool) {
+    let waits = running.index().status().lag_bytes;
+    if waits > MOMENT && !events && !globals.quiet {
+        say(&format!("{} of the recording are yet to be indexed", report::bytes(waits)));
+    }
+}
+
 /// What stays of a recording when it has stopped.
 pub(super) struct Ended {
     name: String,
@@ -255,7 +266,9 @@ fn status_text(status: &Status, before: Option<&Status>) -> String {
         format!("{} requests", report::count(totals.exchanges)),
     ];
     if let Some(before) = before {
-        let took = status.at_ns.since(before.at_ns).as_secs_f64().max(0.001);
+        // What is counted is what is indexed: where that is behind, it is the traffic's time that passed in it.
+        let counted = |s: &Status| if s.lag_ns > 0 { s.totals.indexed_upto_ns } else { s.at_ns };
+        let took = counted(status).since(counted(before)).as_secs_f64().max(0.001);
         let more = totals.exchanges.saturating_sub(before.totals.exchanges);
         parts.push(format!("{:.0}/s", more as f64 / took));
     }
@@ -282,7 +295,14 @@ mod tests {
     fn status(at_s: u64, exchanges: u64) -> Status {
         Status {
             at_ns: Timestamp(at_s * 1_000_000_000),
-            totals: Totals { connections: 50, connections_closed: 47, exchanges, refused: 5, ..Totals::default() },
+            totals: Totals {
+                connections: 50,
+                connections_closed: 47,
+                exchanges,
+                refused: 5,
+                indexed_upto_ns: Timestamp(at_s * 1_000_000_000 - 3_000_000),
+                ..Totals::default()
+            },
             queue: QueueState::default(),
             lag_bytes: 0,
             lag_ns: 3_000_000,
@@ -300,6 +320,15 @@ mod tests {
             "00:12  3 of 50 connections open, 1,234 requests, 103/s, 5 refused, recorder 3.00 ms behind"
         );
         assert!(!status_text(&status(12, 1234), None).contains("/s"));
+    }
+
+    #[test]
+    fn a_recorder_that_is_behind_tells_the_rate_of_what_it_has_seen() {
+        let before = status(11, 1_000);
+        let mut now = status(12, 3_000);
+        now.totals.indexed_upto_ns = Timestamp(before.totals.indexed_upto_ns.0 + 100_000_000);
+        now.lag_ns = 900_000_000;
+        assert!(status_text(&now, Some(&before)).contains(" 20000/s,"), "{}", status_text(&now, Some(&before)));
     }
 
     #[test]

@@ -154,6 +154,7 @@ async fn through_the_proxy(
     let status = StatusLine::start(&running, false);
     let code = code_of(wait(child, &mut signals).await.context("cannot wait for the command")?);
     drop(status);
+    recording::say_what_waits(&running, globals, events);
     let ended = Ended::of(&running);
     let summary = running
         .stop(async {

@@ -36,6 +36,10 @@ pub(super) fn elements(text: &[u8], is_secret: &dyn Fn(&[u8]) -> bool, out: &mut
 
 /// What the parts of a multipart form hold whose name is secret (RFC 7578, 4.2).
 pub(super) fn parts(text: &[u8], is_secret: &dyn Fn(&[u8]) -> bool, out: &mut Vec<Range<usize>>) {
+    // A byte that few texts have first: to prepare a search is dearer.
+    if memchr(b'\n', text).is_none() {
+        return;
+    }
     for at in memmem::find_iter(text, b"form-data") {
         let rest = text.get(at..).unwrap_or_default();
         let line = rest.get(..memchr(b'\n', rest).unwrap_or(rest.len())).unwrap_or_default();

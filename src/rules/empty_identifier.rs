@@ -13,8 +13,6 @@
 
 use std::sync::Arc;
 
-use memchr::memmem;
-
 use crate::{
     model::{
         exchange::Exchange,
@@ -111,7 +109,7 @@ impl EmptyIdentifier {
     fn by_shape(&mut self, method: &[u8], path: &[u8]) -> Option<(Severity, String)> {
         let segments = Segments::of(path)?;
         let segments = segments.as_slice();
-        if let Some(gap) = gap(path, segments) {
+        if let Some(gap) = gap(segments) {
             let mut key = Key::new(method);
             segments
                 .iter()
@@ -174,9 +172,11 @@ impl EmptyIdentifier {
 
 /// The first empty segment in the midst of a path. `//` at its beginning comes from joining URLs, and that of
 /// `/proxy/https://…` is a URL's.
-fn gap(path: &[u8], segments: &[&[u8]]) -> Option<usize> {
-    memmem::find(path, b"//")?;
+fn gap(segments: &[&[u8]]) -> Option<usize> {
     let last = segments.len().saturating_sub(1);
+    if !segments.iter().take(last).any(|segment| segment.is_empty()) {
+        return None;
+    }
     let first = segments.iter().position(|segment| !segment.is_empty())?;
     let before = |at: usize| at.checked_sub(1).and_then(|at| segments.get(at));
     let is_gap = |at: &usize| {

@@ -95,6 +95,8 @@ impl Leak {
 
 /// The first leak of a request target.
 pub(super) fn target(target: &[u8], named: &[String]) -> Option<Leak> {
+    // Most targets have no byte that a template's marks have, and no segment as long as a word of a script's.
+    let odd = !named.is_empty() || target.iter().any(|b| matches!(b, b'$' | b'{' | b'<' | b'[' | b'%'));
     let query = memchr(b'?', target).unwrap_or(target.len());
     let mut start = 0;
     while start <= target.len() {
@@ -104,7 +106,9 @@ pub(super) fn target(target: &[u8], named: &[String]) -> Option<Leak> {
         let segment = rest.get(..length.unwrap_or(rest.len())).unwrap_or_default();
         let value = if in_query { memchr(b'=', segment).map_or(segment.len(), |at| at + 1) } else { 0 };
         let bare = segment.get(value..).unwrap_or_default();
-        if let Some(mut leak) = whole(bare, in_query, named).or_else(|| anywhere(bare)).or_else(|| encoded(bare)) {
+        let marked = || anywhere(bare).or_else(|| encoded(bare));
+        let leak = if odd { whole(bare, in_query, named).or_else(marked) } else { word(bare, in_query) };
+        if let Some(mut leak) = leak {
             leak.at = start + value + leak.at.start..start + value + leak.at.end;
             return Some(leak);
         }
@@ -130,20 +134,31 @@ pub(super) fn header(value: &[u8], named: &[String]) -> Option<Leak> {
     anywhere(value)
 }
 
-/// A whole segment of a path, or a whole value of a query.
-fn whole(text: &[u8], in_query: bool, named: &[String]) -> Option<Leak> {
-    let kind = match text.len() {
-        3 if text == b"NaN" => Kind::NotANumber,
+/// A word of a script's or an extractor's that is a whole segment of a path, or a whole value of a query.
+fn word(text: &[u8], in_query: bool) -> Option<Leak> {
+    let kind = match text {
+        b"NaN" => Kind::NotANumber,
         // A query may say that it wants nothing.
-        4 if text == b"null" && !in_query => Kind::Null,
-        9 if text == b"undefined" => Kind::Undefined,
-        9 if text == b"NOT_FOUND" => Kind::NotFound,
-        9 if text.eq_ignore_ascii_case(b"%3CEOF%3E") => Kind::EndOfFile,
-        _ if is_object(text) => Kind::Object,
-        _ if named.iter().any(|known| known.as_bytes() == text) => Kind::Named,
+        b"null" if !in_query => Kind::Null,
+        b"undefined" => Kind::Undefined,
+        b"NOT_FOUND" => Kind::NotFound,
         _ => return None,
     };
     Some(Leak::new(0..text.len(), kind, text.len()))
+}
+
+/// A whole segment of a path, or a whole value of a query.
+fn whole(text: &[u8], in_query: bool, named: &[String]) -> Option<Leak> {
+    let marked = || {
+        let kind = match text.len() {
+            9 if text.eq_ignore_ascii_case(b"%3CEOF%3E") => Kind::EndOfFile,
+            _ if is_object(text) => Kind::Object,
+            _ if named.iter().any(|known| known.as_bytes() == text) => Kind::Named,
+            _ => return None,
+        };
+        Some(Leak::new(0..text.len(), kind, text.len()))
+    };
+    word(text, in_query).or_else(marked)
 }
 
 fn is_object(text: &[u8]) -> bool {
