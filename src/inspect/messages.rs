@@ -277,10 +277,16 @@ impl Fold<'_, '_> {
             pending.frame.written = written.map(|written| written.written);
             let (frame, session, connection) = (&pending.frame, open.seat.session, parts.view.id);
             let payload = lane.collected(&pending.payload);
+            let mut metadata = false;
             shared.observe(*at, connection, session, What::Frame(&open.exchange, frame, payload), *out);
             if let Some(message) = &pending.message {
                 let what = What::Message(&open.exchange, frame, pending.message_opcode, lane.collected(message));
                 shared.observe(*at, connection, session, what, *out);
+                let profile = shared.options.profile.as_ref().filter(|_| side == Side::Client);
+                if let Some(matcher) = profile.and_then(|profile| profile.metadata_frame.as_ref()) {
+                    let text = lane.collected(message).whole().and_then(|text| std::str::from_utf8(text).ok());
+                    metadata = text.is_some_and(|text| matcher.matches(text));
+                }
             }
             let text = payload
                 .whole()
@@ -288,7 +294,7 @@ impl Fold<'_, '_> {
             let text = text.and_then(|text| std::str::from_utf8(text).ok());
             let text = text.map(|text| shared.redactor.text(text).into_owned());
             let extent = Extent { first: pending.first, last: *position };
-            out(Output::Row(Row::Frame(rows::frame(frame, text, extent))));
+            out(Output::Row(Row::Frame(rows::frame(frame, text, metadata, extent))));
         }
         lane.tidy();
     }

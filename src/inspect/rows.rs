@@ -112,7 +112,7 @@ pub(super) fn exchange(
     }
 }
 
-pub(super) fn frame(frame: &Frame, text: Option<String>, extent: Extent) -> FrameRow {
+pub(super) fn frame(frame: &Frame, text: Option<String>, metadata: bool, extent: Extent) -> FrameRow {
     FrameRow {
         id: frame.id,
         connection: frame.connection,
@@ -125,6 +125,7 @@ pub(super) fn frame(frame: &Frame, text: Option<String>, extent: Extent) -> Fram
         arrived_ns: frame.arrived,
         written_ns: frame.written,
         text,
+        metadata,
         start: frame.range.start,
         end: frame.range.end,
         extent,

@@ -165,6 +165,9 @@ pub struct FrameRow {
     pub arrived_ns: Timestamp,
     pub written_ns: Option<Timestamp>,
     pub text: Option<String>,
+    /// Whether it ends a message that is metadata, by the profile. Said where it does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub metadata: bool,
     /// The frame's place among its side's bytes, header included.
     #[serde(skip)]
     pub start: u64,

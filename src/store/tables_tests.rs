@@ -109,13 +109,13 @@ prop_compose! {
 
 prop_compose! {
     fn frame()(
-        ids in any::<[u64; 3]>(), from in side(), (opcode, fin, compressed) in any::<(u8, bool, bool)>(),
+        ids in any::<[u64; 3]>(), from in side(), (opcode, fin, compressed, metadata) in any::<(u8, bool, bool, bool)>(),
         (bytes, arrived_ns, written_ns) in (any::<u64>(), at(), of(at())), (start, end) in any::<(u64, u64)>(),
         extent in extent(),
     ) -> FrameRow {
         FrameRow {
             id: FrameId(ids[0]), connection: ConnectionId(ids[1]), exchange: ExchangeId(ids[2]), from, opcode, fin,
-            compressed, bytes, arrived_ns, written_ns, text: None, start, end, extent,
+            compressed, bytes, arrived_ns, written_ns, text: None, metadata, start, end, extent,
         }
     }
 }

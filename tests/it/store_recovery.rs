@@ -552,6 +552,7 @@ fn sample_rows() -> Rows {
             arrived_ns: at(3_200),
             written_ns: None,
             text: None,
+            metadata: false,
             start: 27,
             end: 31,
             extent,

@@ -162,8 +162,10 @@ fn sockets_of_units(recorder: &mut Recorder) -> Vec<i64> {
             None => first.get(&unit.agent).copied(),
         };
         let opened = unit.socket.and_then(|number| recorder.sockets.get(number)).map(|socket| socket.opened_ns);
+        // As the columns of a capture have it: among messages, metadata alone.
+        let is_timed = !unit.is_message || unit.kind == Kind::Metadata || !recorder.surface.is_message(Kind::Metadata);
         since.push(match opened {
-            Some(opened) if opened != UNKNOWN && unit.kind != Kind::Socket => {
+            Some(opened) if opened != UNKNOWN && unit.kind != Kind::Socket && is_timed => {
                 unit.offered_ns - (opened + OPEN_WRITE_NS)
             }
             _ => UNKNOWN,

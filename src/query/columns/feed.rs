@@ -300,7 +300,7 @@ fn flag_row(builder: &mut Builder<'_>, row: &FlagRow) {
 }
 
 fn frames(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(), Error> {
-    columns!(COLUMNS: id, exchange, from, opcode, fin, bytes, arrived_ns);
+    columns!(COLUMNS: id, exchange, from, opcode, fin, bytes, arrived_ns, metadata);
     tables::scan::<FrameRow>(dir, segment, COLUMNS, &mut |batch| {
         for row in 0..batch.rows() {
             let number = |at: At| batch.number(at as usize, row);
@@ -313,6 +313,7 @@ fn frames(builder: &mut Builder<'_>, dir: &CaptureDir, segment: u64) -> Result<(
                 fin: batch.truth(At::fin as usize, row),
                 bytes: number(At::bytes).max(0).cast_unsigned(),
                 arrived_ns: number(At::arrived_ns),
+                metadata: batch.truth(At::metadata as usize, row),
             });
         }
     })?;
@@ -328,6 +329,7 @@ fn frame_row(builder: &mut Builder<'_>, row: &FrameRow) {
         fin: row.fin,
         bytes: row.bytes,
         arrived_ns: row.arrived_ns.0.cast_signed(),
+        metadata: row.metadata,
     });
 }
 

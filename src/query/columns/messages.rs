@@ -24,6 +24,8 @@ pub(super) struct Framed {
     pub(super) fin: bool,
     pub(super) bytes: u64,
     pub(super) arrived_ns: i64,
+    /// Whether it ends metadata.
+    pub(super) metadata: bool,
 }
 
 /// A flag on a frame, until the frames are known.
@@ -61,6 +63,8 @@ struct Socket {
 pub(super) fn finish(builder: &mut Builder<'_>) {
     let mut messages = std::mem::take(&mut builder.messages);
     messages.frames.sort_unstable_by_key(|frame| (frame.arrived_ns, frame.id));
+    // All are one route: how late a ping came says nothing of metadata, where it is known what is metadata.
+    let knows_metadata = messages.frames.iter().any(|frame| frame.metadata);
     let mut sockets: HashMap<u64, Socket> = HashMap::new();
     let mut unit_of: HashMap<u64, u32> = HashMap::new();
     let mut refused_by: HashMap<u64, u32> = HashMap::new();
@@ -79,7 +83,8 @@ pub(super) fn finish(builder: &mut Builder<'_>) {
                     continue;
                 }
                 socket.ordinal += 1;
-                let unit = builder.message(frame.id, opening, begun, bytes, socket.ordinal);
+                let is_timed = frame.metadata || !knows_metadata;
+                let unit = builder.message(frame, opening, (begun, is_timed), bytes, socket.ordinal);
                 unit_of.insert(frame.id, unit);
                 socket.dialogue.said(unit);
             }
@@ -124,7 +129,15 @@ impl Builder<'_> {
         }
     }
 
-    fn message(&mut self, id: u64, opening: Opening, begun: i64, bytes: u64, ordinal: u32) -> u32 {
+    /// A message that `frame` ends. Its time since OPEN counts where it `is_timed`.
+    fn message(
+        &mut self,
+        frame: &Framed,
+        opening: Opening,
+        (begun, is_timed): (i64, bool),
+        bytes: u64,
+        ordinal: u32,
+    ) -> u32 {
         let upgrade = opening.unit as usize;
         let of = |cells: &[u32]| cells.get(upgrade).copied().unwrap_or(NONE);
         let offered = self.at(begun);
@@ -134,7 +147,7 @@ impl Builder<'_> {
         self.until(offered);
         let units = &mut self.columns.units;
         let unit = units.len() as u32;
-        units.subject.push(frame_of(self.capture, id));
+        units.subject.push(frame_of(self.capture, frame.id));
         units.offered_ns.push(offered);
         units.answered_ns.push(UNKNOWN);
         units.ended_ns.push(UNKNOWN);
@@ -149,7 +162,7 @@ impl Builder<'_> {
         units.head_bytes.push(0);
         units.body_bytes.push(u32::try_from(bytes).unwrap_or(u32::MAX));
         let begun = opening.open_write_begun_ns;
-        units.since_open_ns.push(if begun == UNKNOWN { UNKNOWN } else { offered - begun });
+        units.since_open_ns.push(if begun == UNKNOWN || !is_timed { UNKNOWN } else { offered - begun });
         let first = units.connection_ordinal.get(upgrade).copied().unwrap_or_default();
         units.connection_ordinal.push(first.saturating_add(ordinal));
         units.connection_idle_ns.push(UNKNOWN);
@@ -213,7 +226,8 @@ meaning = "bad"
 "#;
 
     /// One socket, x1 on c1, whose OPEN was at 100, closed by the server with that code. Frames: the sender, the opcode,
-    /// the instant; they have the ids 1, 2, … `flags` are rules, subjects and the exchanges of their evidence.
+    /// the instant; they have the ids 1, 2, …, and the second is metadata. `flags` are rules, subjects and the exchanges
+    /// of their evidence.
     fn columns(close_code: Option<u16>, frames: &[(Side, u8, i64)], flags: &[(&str, &str, u64)]) -> Columns {
         let profile = Profile::parse("p.toml", PROFILE).unwrap();
         let mut builder = Builder::new(Some(&profile));
@@ -254,7 +268,7 @@ meaning = "bad"
         }
         for (id, (from, opcode, arrived_ns)) in (1..).zip(frames) {
             let (from, opcode, arrived_ns) = (*from, *opcode, *arrived_ns);
-            builder.frame(Framed { id, exchange: 1, from, opcode, fin: true, bytes: 7, arrived_ns });
+            builder.frame(Framed { id, exchange: 1, from, opcode, fin: true, bytes: 7, arrived_ns, metadata: id == 2 });
         }
         finish(&mut builder);
         finish::finish(builder, Heads::new(None, &[]))
@@ -281,6 +295,7 @@ meaning = "bad"
         assert_eq!(units.subject[2], Subject::Frame(crate::model::FrameId(2)));
         assert_eq!((units.status[2], units.answered_ns[2], units.ended_ns[2]), (0, 310, 310));
         assert_eq!((units.since_open_ns[2], units.connection_ordinal[2], units.body_bytes[2]), (110, 3, 7));
+        assert_eq!(units.since_open_ns[1], UNKNOWN, "the first one is no metadata");
         assert_eq!(columns.routes[units.route[2] as usize], "message /channels/{channelId}");
         let of = |flags: &[crate::model::columns::Flagged]| -> Vec<(String, Vec<u32>)> {
             flags.iter().map(|flag| (flag.rule.clone(), flag.units.clone())).collect()

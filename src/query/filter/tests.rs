@@ -116,6 +116,7 @@ fn frame() -> FrameRow {
         arrived_ns: Timestamp(1500 * MS),
         written_ns: None,
         text: Some("{\"type\":\"Ping\"}".into()),
+        metadata: false,
         start: 0,
         end: 0,
         extent: Extent::default(),
