@@ -26,6 +26,8 @@ const LEAST_SHARE: f64 = 0.01;
 const LEAST_REFUSED: usize = 10;
 /// What follows from refusals and keeps less than this of what it explains tells nothing of its own.
 const LEAST_OF_ITS_OWN: f64 = 0.2;
+/// A dose that removes so much of the uncertainty may be an exact limit.
+const NEARLY_EXACT: f64 = 0.5;
 /// So many units are the begin of a window, and a load that so few of the accepted meet was high then.
 const ONSET: usize = 9;
 const SELDOM: f64 = 0.01;
@@ -233,7 +235,7 @@ impl Search<'_> {
             let candidate = &self.candidates[at];
             let (split, mut gain) = self.on_all(candidate, left);
             if follows_refusals(candidate, split) {
-                let own = self.of_its_own(candidate, split, left);
+                let own = self.own_share(candidate, split, left);
                 gain *= if own < LEAST_OF_ITS_OWN { 0.0 } else { own };
             }
             if !self.tells_how_much(candidate, split, left) || !self.is_of_many(candidate, split, left) {
@@ -295,16 +297,35 @@ impl Search<'_> {
     }
 
     /// Its best split on all that is left, and what its curve gains.
-    fn on_all(&self, candidate: &Candidate, left: &[u32]) -> (Split, f64) {
+    pub(super) fn on_all(&self, candidate: &Candidate, left: &[u32]) -> (Split, f64) {
         let table = self.table(candidate, left);
         let split = split::best(candidate, &table, self.binomial);
         (split, split::curve_gain(&table, split, self.binomial))
     }
 
-    /// The share of what a candidate explains that is its own, where refusals may bring it about: how much of the
-    /// uncertainty that is left once what was refused just before is known it removes, against what it removes without.
-    /// What follows from refusals tells nothing new then; a cause tells as much as before.
-    fn of_its_own(&self, candidate: &Candidate, split: Split, left: &[u32]) -> f64 {
+    /// The share of what a candidate explains that is its own, where refusals may bring it about. A limit that one token
+    /// alone exceeds, and for long, is told from what was refused just before only where the cut is exact: bins blur that.
+    /// What tells something of its own and is refused beyond an exact cut, whatever is sent, is a limit: all is its own.
+    fn own_share(&self, candidate: &Candidate, split: Split, left: &[u32]) -> f64 {
+        let (own, removed) = self.of_its_own(candidate, split, left);
+        if removed < NEARLY_EXACT {
+            return own;
+        }
+        let Some(sharp) = candidate.sharpened(split.cut) else { return own };
+        let (exact, _) = self.on_all(&sharp, left);
+        let own = own.max(self.of_its_own(&sharp, exact, left).0);
+        let beyond = self
+            .sides(&sharp, exact, left)
+            .iter()
+            .fold((0, 0), |sum, (inside, _)| (sum.0 + inside.0, sum.1 + inside.1));
+        let is_limit = f64::from(beyond.0) >= WHATEVER * f64::from(beyond.1);
+        if own >= LEAST_OF_ITS_OWN && is_limit { 1.0 } else { own }
+    }
+
+    /// How much of the uncertainty that is left once what was refused just before is known a candidate removes, against
+    /// what it removes without; and how much it removes without. What follows from refusals tells nothing new then; a
+    /// cause tells as much as before.
+    fn of_its_own(&self, candidate: &Candidate, split: Split, left: &[u32]) -> (f64, f64) {
         let strata = self.sample.strata();
         let mut with: Vec<InOut> = vec![InOut::default(); strata * RECENT_STEPS];
         let mut without: Vec<InOut> = vec![InOut::default(); strata];
@@ -325,7 +346,8 @@ impl Search<'_> {
             if all > 0.0 { gain.max(0.0) / all } else { 0.0 }
         };
         let before = removed(&without);
-        if before > 0.0 { (removed(&with) / before).min(1.0) } else { 0.0 }
+        let own = if before > 0.0 { (removed(&with) / before).min(1.0) } else { 0.0 };
+        (own, before)
     }
 
     /// What had been refused just before that could bring the candidate about: anything, and of the client's own where
@@ -509,7 +531,7 @@ impl Search<'_> {
             }
             let (split, gain) = self.on_all(candidate, left);
             let brought_about = follows_refusals(candidate, split)
-                && self.of_its_own(candidate, split, left) < LEAST_OF_ITS_OWN
+                && self.own_share(candidate, split, left) < LEAST_OF_ITS_OWN
                 && !self.was_there_first(candidate, left, window);
             let score = gain - candidate.penalty(left.len());
             if score <= 0.0 || brought_about || !self.tells_how_much(candidate, split, left) {

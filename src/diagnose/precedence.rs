@@ -2,8 +2,8 @@
 #![expect(clippy::indexing_slicing, reason = "every index comes from the lengths of the vectors made here")]
 
 use super::{
-    alike,
-    candidate::Kind,
+    alike::{self, Standing},
+    candidate::{Candidate, Kind},
     hypotheses,
     list::{Holding, Search},
 };
@@ -77,8 +77,16 @@ impl Search<'_> {
         let Some(flag) = self.best(&holding) else { return holding };
         let Some(dose) = dose_of(hypothesis(flag)) else { return holding };
         let Some(at) = holding.iter().position(|held| hypothesis(held) == dose) else { return holding };
-        let model = |held: &Holding| self.model(&self.candidates[held.candidate], held.split, left, true);
-        if alike::cannot_be_told(self.sample, left, &model(flag), &model(&holding[at])) {
+        let model = |candidate: &Candidate, split| self.model(candidate, split, left, true);
+        let (candidate, split) = (&self.candidates[holding[at].candidate], holding[at].split);
+        // A flag's limit is exact: the dose's bins must not make it the better one.
+        let sharp = candidate.sharpened(split.cut).map(|sharp| (self.on_all(&sharp, left).0, sharp));
+        let dose = match &sharp {
+            Some((split, sharp)) => model(sharp, *split),
+            None => model(candidate, split),
+        };
+        let flag = model(&self.candidates[flag.candidate], flag.split);
+        if alike::standing(self.sample, left, &flag, &dose) != Standing::Other {
             let dose = holding.remove(at);
             holding.insert(0, dose);
         }

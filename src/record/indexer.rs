@@ -199,7 +199,8 @@ impl Indexer {
     }
 
     fn answer(&mut self) {
-        let until = self.index.clock().now().0.saturating_add(u64::try_from(WATCHED_FOR.as_nanos()).unwrap_or(u64::MAX));
+        let until =
+            self.index.clock().now().0.saturating_add(u64::try_from(WATCHED_FOR.as_nanos()).unwrap_or(u64::MAX));
         self.watched_until = Timestamp(until);
         while let Ok(ask) = self.asks.try_recv() {
             // Who asked may have gone.

@@ -20,10 +20,15 @@ use super::{
     format::{self, Damage, Hash, Header, Seal, Version},
 };
 
+/// A capture's first segment ends here at the latest: its tables are there soon, for who looks at a young capture, and
+/// what ends a segment is done once while there is little to do.
+const FIRST_BYTES: u64 = 1 << 20;
+
 /// How segments are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Options {
-    /// A segment that reached this many bytes is sealed and the next one begun. One record always fits.
+    /// A segment that reached this many bytes is sealed and the next one begun, the first one sooner. One record always
+    /// fits.
     pub segment_bytes: u64,
     /// `fdatasync` at most this often, see [`SegmentWriter::sync_if_due`].
     pub sync_every: Duration,
@@ -32,6 +37,13 @@ pub struct Options {
 impl Default for Options {
     fn default() -> Self {
         Self { segment_bytes: 16 << 20, sync_every: Duration::from_secs(1) }
+    }
+}
+
+impl Options {
+    /// From how many bytes on that segment is sealed.
+    fn limit(&self, number: u64) -> u64 {
+        if number == 1 { self.segment_bytes.min(FIRST_BYTES) } else { self.segment_bytes }
     }
 }
 
@@ -119,9 +131,9 @@ impl SegmentWriter {
     pub fn append(&mut self, records: &[u8]) -> Result<(), Error> {
         let mut rest = records;
         while !rest.is_empty() {
-            let limit = self.options.segment_bytes;
+            let options = self.options;
             let segment = self.segment()?;
-            let room = limit.saturating_sub(segment.bytes);
+            let room = options.limit(segment.number).saturating_sub(segment.bytes);
             let is_empty = segment.bytes == segment.header_len;
             let (fits, count) = match fitting(rest, room, is_empty) {
                 Ok(fitting) => fitting,
@@ -137,7 +149,7 @@ impl SegmentWriter {
                 self.seal()?;
             }
         }
-        if self.segment.as_ref().is_some_and(|segment| segment.bytes >= self.options.segment_bytes) {
+        if self.segment.as_ref().is_some_and(|segment| segment.bytes >= self.options.limit(segment.number)) {
             // The records are safe; if this fails, the next ones will say so.
             let _ = self.seal();
         }

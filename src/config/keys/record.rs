@@ -68,7 +68,7 @@ pub(super) const KEYS: &[Key] = &[
     },
     Key {
         name: "record.segment",
-        meaning: "How large a file of evidence grows before it is sealed, its tables are written, and the next is begun.",
+        meaning: "How large a file of evidence grows before it is sealed, its tables are written, and the next is begun.\nThe first one is sealed at 1 MiB already.",
         allowed: SIZE,
         hint: "from 64KiB to 4GiB",
         set: |s, v| {

@@ -42,7 +42,8 @@ pub(super) const INFO: CauseInfo = CauseInfo {
                 if client.surface == Surface::GenesysCloud {
                     request.flag("identifier-shape");
                 }
-            } else if !in_path && describes(request) {
+            // What another cause has spoilt stays so: its bytes would be gone, not what flags them.
+            } else if !in_path && describes(request) && std::str::from_utf8(&request.body).is_ok() {
                 if let Some(at) = memchr::memmem::rfind(&request.body, b"\":\"") {
                     let end = request.body.iter().skip(at + 3).position(|byte| *byte == b'"').unwrap_or(0);
                     request.body.splice(at + 3..at + 3 + end, b"${place}".iter().copied());

@@ -138,8 +138,8 @@ impl Trial {
     }
 }
 
-/// Runs a scenario, and moves limits that its load hardly reaches, or drowns in, and makes it longer where it gives too
-/// few refusals. `asked`: so many of its plants, the first ones, are to be reached.
+/// Runs a scenario, and moves limits that its load hardly reaches, or drowns in, has more users share a token where that
+/// does not help, and makes it longer where it gives too few refusals. `asked`: so many of its plants, the first ones, are to be reached.
 pub fn reach(scenario: &mut Scenario, asked: usize) -> Run {
     let mut run = world::run(scenario);
     let mut sought = vec![Sought::default(); asked];
@@ -156,6 +156,15 @@ pub fn reach(scenario: &mut Scenario, asked: usize) -> Run {
             } else if has_limit && *count < ENOUGH / 2 && plant.number("limit") > 1.0 {
                 changed |= set(plant, sought.lower(plant.number("limit"), *count == 0));
             }
+        }
+        // One at once is refused nothing yet: what is counted is counted by token, and too few bear the same.
+        let is_starved = |(plant, count): (&Plant, &usize)| {
+            let has_limit = plant.info.parameters.iter().any(|parameter| parameter.name == "limit");
+            has_limit && *count < ENOUGH / 2 && plant.number("limit") <= 1.0
+        };
+        if !changed && scenario.tokens > 2 && scenario.plants.iter().zip(&counts).any(is_starved) {
+            scenario.tokens /= 2;
+            changed = true;
         }
         if !changed && counts.iter().any(|count| *count < ENOUGH) && scenario.duration_ns < LONGEST_NS {
             scenario.duration_ns = scenario.duration_ns * 8 / 5;
