@@ -43,7 +43,7 @@ const BEGINNING: usize = 4096;
 /// A batch is taken at once when so much waits, whatever the linger: it keeps both buffers within the caches.
 const HIGH_WATER: usize = 512 << 10;
 /// What a buffer may keep of its capacity when the recorder falls idle.
-const KEPT_CAPACITY: usize = 1 << 20;
+const KEPT_CAPACITY: usize = 128 << 10;
 
 pub(super) struct Queue {
     state: Mutex<State>,
