@@ -558,7 +558,7 @@ fn a_full_disk_leaves_traffic_alone_and_the_capture_says_from_where() {
         let summary: Summary =
             serde_json::from_slice(&fs::read(captures.path().join("summary.json")).unwrap()).unwrap();
         let failure = summary.failure.unwrap();
-        assert!(!summary.complete && failure.why.contains("000001.seg"), "{}", failure.why);
+        assert!(!summary.complete && failure.why.contains("000002.seg"), "{}", failure.why);
         let dir = CaptureDir::open(&captures.path().join("test")).unwrap();
         let from_ns = Some(failure.complete_until_ns);
         assert_eq!(dir.meta().state, State::Incomplete { from_ns, why: failure.why });
