@@ -18,6 +18,8 @@ use super::{
 
 /// The bin of a unit that a candidate says nothing of.
 pub(super) const MISSING: u8 = u8::MAX;
+/// The value that stands for none.
+const LACKING: &str = "(absent)";
 /// Values of a contrast that are looked at.
 const MOST_VALUES: usize = 250;
 /// A dose's bins: equal shares of the units in the middle, ever finer ones at the ends, where limits lie.
@@ -38,6 +40,8 @@ pub(super) struct Candidate {
     pub(super) count: usize,
     /// Whether it is judged within routes; not where it is the route itself, or never varies within one.
     pub(super) within_routes: bool,
+    /// Whether clients that lack its value at times bear it at others: it may be the answer before that they lack.
+    pub(super) comes_with_answers: bool,
 }
 
 /// What a candidate is.
@@ -94,6 +98,7 @@ impl Candidate {
             bins: self.bins.iter().zip(values).map(rebinned).collect(),
             count: self.count + fresh - (high - low),
             within_routes: self.within_routes,
+            comes_with_answers: self.comes_with_answers,
             kind: Kind::Dose { counting: *counting, sides: *sides, special: *special, values: values.clone() },
         })
     }
@@ -185,7 +190,14 @@ fn flags(columns: &Columns, sample: &Sample) -> Vec<Candidate> {
             }
         }
         let within_routes = varies_within_routes(&bins, sample);
-        Candidate { hypothesis: flagged.rule.clone(), kind: Kind::Flag, bins, count: 2, within_routes }
+        Candidate {
+            hypothesis: flagged.rule.clone(),
+            kind: Kind::Flag,
+            bins,
+            count: 2,
+            within_routes,
+            comes_with_answers: false,
+        }
     };
     columns.flags.iter().map(flag).collect()
 }
@@ -216,6 +228,7 @@ fn of_dose(dose: Dose, sample: &Sample, seed: u64) -> Candidate {
         bins,
         count: edges.len() + 1,
         within_routes: true,
+        comes_with_answers: false,
     }
 }
 
@@ -261,9 +274,31 @@ fn contrasts(columns: &Columns, sample: &Sample) -> Vec<Candidate> {
         if contrast.with_answer {
             only_both_outcomes(&mut candidate, columns, sample);
         }
+        candidate.comes_with_answers = is_lacked_at_times(&candidate, sample);
         found.push(candidate);
     }
     found
+}
+
+/// Whether half of the sessions that lack a value bear one at other times: an entity tag that is sent once an answer has
+/// brought it, where others have a header always or never.
+fn is_lacked_at_times(candidate: &Candidate, sample: &Sample) -> bool {
+    let Kind::Contrast { names, .. } = &candidate.kind else { return false };
+    let Some(lacking) = names.iter().position(|name| name == LACKING) else { return false };
+    let mut sessions: HashMap<u32, (bool, bool)> = HashMap::new();
+    for (bin, session) in candidate.bins.iter().zip(&sample.session) {
+        if *bin != MISSING && *session != NONE {
+            let (lacks, bears) = sessions.entry(*session).or_default();
+            *lacks |= *bin as usize == lacking;
+            *bears |= *bin as usize != lacking;
+        }
+    }
+    #[expect(clippy::disallowed_methods, reason = "they are counted")]
+    let (lacking, both) = sessions
+        .values()
+        .filter(|(lacks, _)| *lacks)
+        .fold((0_usize, 0_usize), |(lacking, both), (_, bears)| (lacking + 1, both + usize::from(*bears)));
+    both > 0 && 2 * both >= lacking
 }
 
 /// What stands in an answer may be the refusal's own: only a value that accepted answers bear too can be its cause, or
@@ -332,5 +367,7 @@ fn of_values(hypothesis: &str, names: &[String], values: Vec<u16>) -> Option<Can
     let count = own.len();
     let within_routes = true;
     let kind = Kind::Contrast { names: own, eligible };
-    (count > 0).then(|| Candidate { hypothesis: hypothesis.to_owned(), kind, bins, count, within_routes })
+    let comes_with_answers = false;
+    let hypothesis = hypothesis.to_owned();
+    (count > 0).then_some(Candidate { hypothesis, kind, bins, count, within_routes, comes_with_answers })
 }

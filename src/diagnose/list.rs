@@ -351,8 +351,8 @@ impl Search<'_> {
     }
 
     /// What had been refused just before that could bring the candidate about: anything, and of the client's own where
-    /// its own pace is the dose (who is always refused goes round faster), or what it waited for the lack of a refused
-    /// one's answer.
+    /// its own pace is the dose (who is always refused goes round faster), or what it waited for or sends the lack of a
+    /// refused one's answer.
     fn recent(&self, candidate: &Candidate, position: usize) -> usize {
         let own = match candidate.hypothesis.as_str() {
             "request-rate-per-token"
@@ -362,6 +362,7 @@ impl Search<'_> {
             | "metadata-before-open"
             | "metadata-before-ready"
             | "metadata-without-socket" => self.sample.own[position] as usize,
+            _ if candidate.comes_with_answers => self.sample.own[position] as usize,
             _ => 0,
         };
         self.sample.recent[position] as usize * OWN_STEPS + own
