@@ -139,7 +139,8 @@ impl Trial {
 }
 
 /// Runs a scenario, and moves limits that its load hardly reaches, or drowns in, has more users share a token where that
-/// does not help, and makes it longer where it gives too few refusals. `asked`: so many of its plants, the first ones, are to be reached.
+/// does not help, and makes it longer where it gives too few refusals. `asked`: so many of its plants, the first ones, are
+/// to be reached.
 pub fn reach(scenario: &mut Scenario, asked: usize) -> Run {
     let mut run = world::run(scenario);
     let mut sought = vec![Sought::default(); asked];
