@@ -1,16 +1,19 @@
 //! A row's headers: names and values in order, in one text, since a row per exchange with a `String` per name and value
 //! costs more to make and to drop than everything else in it.
 
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use serde::{
     Deserialize, Deserializer, Serialize, Serializer,
     de::{SeqAccess, Visitor},
 };
 
-/// Names and values in order, duplicates kept. As JSON: `[["Host","api.test"], …]`.
+/// Names and values in order, duplicates kept. As JSON: `[["Host","api.test"], …]`. Cheap to clone.
 #[derive(Clone, Default, PartialEq, Eq)]
-pub struct Headers {
+pub struct Headers(Arc<Lines>);
+
+#[derive(Clone, Default, PartialEq, Eq)]
+struct Lines {
     /// As they stand in JSON, each with a comma before it, if nothing in them is to be escaped: `,["Host","api.test"]`.
     text: String,
     /// Where each name and each value ends in `text`, by turns.
@@ -34,7 +37,8 @@ const PUNCTUATION: [&str; 3] = [",[\"", "\",\"", "\"]"];
 impl Headers {
     /// None yet, with room for so many lines of so many bytes in all.
     pub fn with_capacity(lines: usize, bytes: usize) -> Self {
-        Self { text: String::with_capacity(bytes + 8 * lines), ends: Vec::with_capacity(2 * lines), odd: false }
+        let (text, ends) = (String::with_capacity(bytes + 8 * lines), Vec::with_capacity(2 * lines));
+        Self(Arc::new(Lines { text, ends, odd: false }))
     }
 
     /// Appends one.
@@ -45,66 +49,71 @@ impl Headers {
     /// Appends one whose name and value are appended by the caller.
     pub fn push_with(&mut self, name: impl FnOnce(&mut String), value: impl FnOnce(&mut String)) {
         let [before, between, behind] = PUNCTUATION;
-        let start = self.text.len();
-        self.text.push_str(before);
-        name(&mut self.text);
-        self.ends.push(self.text.len());
-        self.text.push_str(between);
-        value(&mut self.text);
-        self.ends.push(self.text.len());
-        self.text.push_str(behind);
-        self.odd |= self.line(start, self.ends.len() - 2).is_none_or(|(name, value)| is_odd(name) || is_odd(value));
+        let lines = Arc::make_mut(&mut self.0);
+        let start = lines.text.len();
+        lines.text.push_str(before);
+        name(&mut lines.text);
+        lines.ends.push(lines.text.len());
+        lines.text.push_str(between);
+        value(&mut lines.text);
+        lines.ends.push(lines.text.len());
+        lines.text.push_str(behind);
+        lines.odd |= lines.line(start, lines.ends.len() - 2).is_none_or(|(name, value)| is_odd(name) || is_odd(value));
     }
 
     /// Appends one that stood elsewhere.
     pub fn push_line(&mut self, line: Line<'_>) {
-        let start = self.text.len();
-        self.text.push_str(line.text);
-        self.ends.extend(line.ends.map(|end| start + end));
+        let lines = Arc::make_mut(&mut self.0);
+        let start = lines.text.len();
+        lines.text.push_str(line.text);
+        lines.ends.extend(line.ends.map(|end| start + end));
     }
 
     /// The last one, where it may be appended to others.
     pub fn last(&self) -> Option<Line<'_>> {
-        let (before, [name, value]) = self.ends.split_last_chunk::<2>()?;
+        let Lines { text, ends, odd } = &*self.0;
+        let (before, [name, value]) = ends.split_last_chunk::<2>()?;
         let start = before.last().map_or(0, |end| end + PUNCTUATION[2].len());
-        let line = Line { text: self.text.get(start..)?, ends: [name - start, value - start] };
-        (!self.odd).then_some(line)
+        let line = Line { text: text.get(start..)?, ends: [name - start, value - start] };
+        (!odd).then_some(line)
     }
 
     /// Names and values in order.
     pub fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         let mut start = 0;
-        (0..self.ends.len()).step_by(2).map_while(move |at| {
-            let line = self.line(start, at)?;
-            start = self.ends.get(at + 1)? + PUNCTUATION[2].len();
+        (0..self.0.ends.len()).step_by(2).map_while(move |at| {
+            let line = self.0.line(start, at)?;
+            start = self.0.ends.get(at + 1)? + PUNCTUATION[2].len();
             Some(line)
         })
     }
 
     /// Appends them as JSON, as [`Serialize`] does.
     pub fn write_json(&self, out: &mut Vec<u8>) {
-        if self.odd {
+        if self.0.odd {
             // Texts always serialise.
             let written = serde_json::to_writer(out, self);
             debug_assert!(written.is_ok(), "{written:?}");
             return;
         }
-        out.reserve(self.text.len() + 2);
+        out.reserve(self.0.text.len() + 2);
         out.push(b'[');
-        out.extend_from_slice(self.text.get(1..).unwrap_or_default().as_bytes());
+        out.extend_from_slice(self.0.text.get(1..).unwrap_or_default().as_bytes());
         out.push(b']');
     }
 
+    /// Whether there is none.
+    pub fn is_empty(&self) -> bool {
+        self.0.ends.is_empty()
+    }
+}
+
+impl Lines {
     /// The name and the value of the line that begins at `start` and whose name's end is the one at `at`.
     fn line(&self, start: usize, at: usize) -> Option<(&str, &str)> {
         let [before, between, _] = PUNCTUATION.map(str::len);
         let (name, value) = (*self.ends.get(at)?, *self.ends.get(at + 1)?);
         Some((self.text.get(start + before..name)?, self.text.get(name + between..value)?))
-    }
-
-    /// Whether there is none.
-    pub fn is_empty(&self) -> bool {
-        self.ends.is_empty()
     }
 }
 

@@ -3,7 +3,10 @@
 //! Connection ids are given at accept and stored; all others are counted by the fold over record order, so that
 //! `reindex` gives the same ones.
 
-use std::{fmt, str::FromStr};
+use std::{
+    fmt::{self, Write as _},
+    str::FromStr,
+};
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
@@ -24,7 +27,8 @@ macro_rules! id {
 
         impl fmt::Display for $name {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{}{}", $letter, self.0)
+                f.write_char($letter)?;
+                f.write_str(itoa::Buffer::new().format(self.0))
             }
         }
 

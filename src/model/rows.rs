@@ -188,6 +188,34 @@ pub struct EvidenceRow {
     pub at_ns: Timestamp,
 }
 
+impl EvidenceRow {
+    /// Appends it as JSON, as [`Serialize`] does; where one token is all users', a flag is raised with each request.
+    pub fn write_json(&self, out: &mut Vec<u8>) {
+        let Self { id, side, offset, length, at_ns } = self;
+        if !id.bytes().all(|b| b.is_ascii_alphanumeric()) {
+            // Plain values always serialise.
+            let written = serde_json::to_writer(out, self);
+            debug_assert!(written.is_ok(), "{written:?}");
+            return;
+        }
+        let mut digits = itoa::Buffer::new();
+        let mut put = |text: &str| out.extend_from_slice(text.as_bytes());
+        put("{\"id\":\"");
+        put(id);
+        put("\",\"side\":");
+        put(match side {
+            Some(Side::Client) => "\"client\"",
+            Some(Side::Server) => "\"server\"",
+            None => "null",
+        });
+        for (key, number) in [(",\"offset\":", *offset), (",\"length\":", *length), (",\"at_ns\":", Some(at_ns.0))] {
+            put(key);
+            put(number.map_or("null", |number| digits.format(number)));
+        }
+        put("}");
+    }
+}
+
 /// A flag.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[expect(missing_docs, reason = "the names are the contract; docs/format.md says what each means")]

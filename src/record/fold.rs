@@ -78,13 +78,13 @@ impl Fold {
     }
 
     /// The rules that hit what this row is about, by now. To be asked once, when the row goes out.
-    pub(super) fn flags_of(&mut self, row: &Row) -> Vec<String> {
+    pub(super) fn flags_of(&mut self, row: &Row) -> Vec<&'static str> {
         let subject = match row {
             Row::Exchange(row) => Subject::Exchange(row.id),
             Row::Session(row) => Subject::Session(row.id),
             Row::Connection(_) | Row::Frame(_) | Row::Flag(_) => return Vec::new(),
         };
-        self.hit.remove(&subject).unwrap_or_default().into_iter().map(str::to_owned).collect()
+        self.hit.remove(&subject).unwrap_or_default()
     }
 
     fn with(inspector: Inspector, inspection: &Inspection) -> Result<Self, Error> {

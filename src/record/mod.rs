@@ -28,6 +28,7 @@ mod pace;
 mod progress;
 mod queue;
 mod reindex;
+mod routes;
 mod sealing;
 pub mod socket;
 mod summary;
@@ -53,7 +54,8 @@ pub use observer::Observed;
 pub use queue::{Overflow, QueueState};
 
 pub use reindex::{Reindexed, index_tail, reindex};
-pub use summary::{RouteTotal, RuleTotal, SocketTimes, Times, Totals, template};
+pub use routes::template;
+pub use summary::{RouteTotal, RuleTotal, SocketTimes, Times, Totals};
 pub use tap::Tap;
 
 /// What the recorder can be told.

@@ -14,10 +14,10 @@ use crate::{
     profile::Refused,
 };
 
-use super::observer::Observer;
-
-/// Routes that are told apart.
-const ROUTES: usize = 500;
+use super::{
+    observer::Observer,
+    routes::{Figures, Route, Routes},
+};
 
 /// Counts over what was indexed so far.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -149,26 +149,10 @@ pub(super) struct Tally {
     pub(super) observer: Observer,
     refused: Refused,
     totals: Totals,
-    routes: BTreeMap<Route, Figures>,
+    routes: Routes,
     open: Histogram,
     first_frame_from_server: Histogram,
     first_frame_from_client: Histogram,
-}
-
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-struct Route {
-    path: String,
-    method: String,
-    status: Option<u16>,
-    websocket: bool,
-    proxy_made: bool,
-}
-
-#[derive(Clone, Debug)]
-struct Figures {
-    count: u64,
-    first: ExchangeId,
-    latency: Histogram,
 }
 
 impl Tally {
@@ -177,7 +161,7 @@ impl Tally {
             observer: Observer::default(),
             refused,
             totals: Totals::default(),
-            routes: BTreeMap::new(),
+            routes: Routes::default(),
             open: Histogram::default(),
             first_frame_from_server: Histogram::default(),
             first_frame_from_client: Histogram::default(),
@@ -241,7 +225,7 @@ impl Tally {
 
     /// The routes, most frequent first.
     pub(super) fn routes(&self) -> Vec<RouteTotal> {
-        let mut routes: Vec<_> = self.routes.iter().map(|(route, figures)| self.route(route, figures)).collect();
+        let mut routes: Vec<_> = self.routes.all().map(|(route, figures)| self.route(route, figures)).collect();
         routes.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.first.cmp(&b.first)));
         routes
     }
@@ -300,26 +284,7 @@ impl Tally {
         } else if asked_for_websocket {
             totals.sockets_refused += 1;
         }
-        let mut route = Route {
-            path: template(&row.path),
-            method: row.method.clone(),
-            status: row.status,
-            websocket: asked_for_websocket,
-            proxy_made: row.proxy_made,
-        };
-        if self.routes.len() >= ROUTES && !self.routes.contains_key(&route) {
-            route.path = "*".to_owned();
-            route.method = "*".to_owned();
-        }
-        let figures = self.routes.entry(route).or_insert_with(|| Figures {
-            count: 0,
-            first: row.id,
-            latency: Histogram::default(),
-        });
-        figures.count += 1;
-        if let Some(end) = row.response_last_byte_ns {
-            figures.latency.add(end.0.saturating_sub(row.request_first_byte_ns.0));
-        }
+        self.routes.add(row);
     }
 
     fn flag(&mut self, flag: &FlagRow) {
@@ -339,43 +304,6 @@ impl Tally {
         if rank(&flag.severity) > rank(&rule.severity) {
             rule.severity.clone_from(&flag.severity);
         }
-    }
-}
-
-/// A path without its query and with its ids collapsed by their shape, so that one route is one line.
-pub fn template(path: &str) -> String {
-    let end = path.bytes().position(|b| matches!(b, b'?' | b'#')).unwrap_or(path.len());
-    let mut all = String::with_capacity(path.len());
-    let mut start = 0;
-    for end in memchr::memchr_iter(b'/', path.as_bytes()).take_while(|at| *at < end).chain([end]) {
-        if start > 0 {
-            all.push('/');
-        }
-        let part = path.get(start..end).unwrap_or_default();
-        all.push_str(if is_id(part) { "{id}" } else { part });
-        start = end + 1;
-    }
-    all
-}
-
-/// Numbers, UUIDs, long hexadecimals, fingerprints, and anything long that mixes digits into letters.
-fn is_id(part: &str) -> bool {
-    let digits = part.bytes().filter(u8::is_ascii_digit).count();
-    // All that follows takes digits, or a colon.
-    if digits == 0 && !part.contains(':') {
-        return false;
-    }
-    let word = |b: u8| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.' | b'~' | b'%' | b':' | b'=');
-    let plain = part.bytes().all(word);
-    let hex = part.bytes().all(|b| b.is_ascii_hexdigit() || b == b'-');
-    match part.len() {
-        0 => false,
-        n if n == digits => true,
-        n if hex && digits > 0 => n >= 8,
-        n if plain && n >= 16 => digits >= 2,
-        _ => part.split_once(':').is_some_and(|(kind, hex)| {
-            !kind.is_empty() && hex.len() >= 8 && hex.bytes().all(|b| b.is_ascii_hexdigit())
-        }),
     }
 }
 
@@ -447,24 +375,6 @@ impl Histogram {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_collapse_by_shape_and_words_stay() {
-        for (path, expected) in [
-            ("/api/v2/recordings/42?x=1", "/api/v2/recordings/{id}"),
-            ("/a/7d444840-9dc0-11d1-b245-5ffdce74fad2/b", "/a/{id}/b"),
-            ("/a/deadbeef01", "/a/{id}"),
-            ("/feedface/decade", "/feedface/decade"),
-            ("/t/token:3f2a9c11", "/t/{id}"),
-            ("/conversations/messages/AbC9_kk2-09aXyzzz", "/conversations/messages/{id}"),
-            ("/screen-recordings/metadata-before-open", "/screen-recordings/metadata-before-open"),
-            ("/", "/"),
-            ("", ""),
-            ("//x", "//x"),
-        ] {
-            assert_eq!(template(path), expected);
-        }
-    }
 
     #[test]
     fn quantiles_are_within_a_sixteenth() {

@@ -170,7 +170,8 @@ impl Work {
     }
 }
 
-fn with_flags(mut row: Row, flags: Vec<String>) -> Row {
+fn with_flags(mut row: Row, flags: Vec<&str>) -> Row {
+    let flags = flags.into_iter().map(str::to_owned).collect();
     match &mut row {
         Row::Exchange(row) => row.flags = flags,
         Row::Session(row) => row.flags = flags,

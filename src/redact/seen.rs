@@ -1,7 +1,8 @@
 //! Recent secrets, to be found again wherever they stand.
 //!
 //! A needle is indexed by its last eight bytes (tokens share their first ones: `eyJhbGci…`), so that a search looks at
-//! each place of the haystack once, in a bitmap that is nearly always enough to say no.
+//! each place of the haystack once, in a bitmap that is nearly always enough to say no; where few secrets are known, one
+//! of their last two bytes is enough, which is cheaper.
 
 use std::collections::VecDeque;
 
@@ -21,6 +22,7 @@ const LONGEST_ENCODED: usize = 256;
 const COMPARISONS: usize = 1 << 18;
 const BUCKETS: usize = 1024;
 const BITS: usize = 1 << 15;
+const PAIRS: usize = 1 << 16;
 
 #[derive(Clone)]
 struct Needle {
@@ -39,6 +41,8 @@ pub(super) struct Seen {
     first: u64,
     buckets: Vec<Vec<u64>>,
     bits: Box<[u64; BITS / 64]>,
+    /// By the last two bytes.
+    pairs: Box<[u64; PAIRS / 64]>,
     /// Bits set by needles that are gone are cleared now and then.
     gone: usize,
 }
@@ -50,6 +54,7 @@ impl Default for Seen {
             first: 0,
             buckets: vec![Vec::new(); BUCKETS],
             bits: Box::new([0; BITS / 64]),
+            pairs: Box::new([0; PAIRS / 64]),
             gone: 0,
         }
     }
@@ -149,7 +154,15 @@ impl Seen {
 
     /// Where the last eight bytes stand that may be a needle's last ones.
     fn last_marked(&self, bytes: &[u8]) -> Option<usize> {
-        bytes.windows(SHORTEST).rposition(|window| self.bit(place(window)))
+        let (mut last, before) = bytes.get(SHORTEST - 2..)?.split_last()?;
+        for (at, byte) in before.iter().enumerate().rev() {
+            let pair = [*byte, *last];
+            last = byte;
+            if self.pair(pair) && bytes.get(at..at + SHORTEST).is_some_and(|window| self.bit(place(window))) {
+                return Some(at);
+            }
+        }
+        None
     }
 
     fn known(&self, value: &[u8]) -> bool {
@@ -172,6 +185,7 @@ impl Seen {
             bucket.push(number);
         }
         self.set_bit(place);
+        self.set_pair(tail);
         self.needles.push_back(needle);
     }
 
@@ -187,15 +201,14 @@ impl Seen {
         if self.gone >= CAPACITY {
             self.gone = 0;
             self.bits.fill(0);
-            let tails = self.needles.iter().map(|needle| needle.bytes.len().saturating_sub(SHORTEST));
-            let places: Vec<usize> = self
-                .needles
-                .iter()
-                .zip(tails)
-                .filter_map(|(needle, tail)| needle.bytes.get(tail..))
-                .map(place)
-                .collect();
-            places.into_iter().for_each(|place| self.set_bit(place));
+            self.pairs.fill(0);
+            let needles = std::mem::take(&mut self.needles);
+            for needle in &needles {
+                let tail = needle.bytes.get(needle.bytes.len().saturating_sub(SHORTEST)..).unwrap_or_default();
+                self.set_bit(place(tail));
+                self.set_pair(tail);
+            }
+            self.needles = needles;
         }
     }
 
@@ -209,6 +222,19 @@ impl Seen {
 
     fn bit(&self, place: usize) -> bool {
         self.bits.get(place / 64).is_some_and(|word| word & (1 << (place % 64)) != 0)
+    }
+
+    /// Whether a needle's last two bytes are these bytes' last two.
+    fn pair(&self, pair: [u8; 2]) -> bool {
+        let pair = usize::from(u16::from_le_bytes(pair));
+        self.pairs.get(pair / 64).is_some_and(|word| word & (1 << (pair % 64)) != 0)
+    }
+
+    fn set_pair(&mut self, tail: &[u8]) {
+        let Some(pair) = tail.last_chunk().map(|pair| usize::from(u16::from_le_bytes(*pair))) else { return };
+        if let Some(word) = self.pairs.get_mut(pair / 64) {
+            *word |= 1 << (pair % 64);
+        }
     }
 
     fn set_bit(&mut self, place: usize) {

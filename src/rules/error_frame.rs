@@ -62,8 +62,8 @@ impl Rule for ErrorFrame {
         let part = |pointer: &Option<Pointer>| {
             let value = pointer.as_ref()?.find(json.as_ref()?)?;
             Some(match value {
-                Value::String(text) => words::printable(text.as_bytes(), 120),
-                other => words::printable(other.to_string().as_bytes(), 120),
+                Value::String(text) => words::printable(text.as_bytes(), 120).into_owned(),
+                other => words::printable(other.to_string().as_bytes(), 120).into_owned(),
             })
         };
         let code = part(&error.code).map(|code| format!(" {code}")).unwrap_or_default();

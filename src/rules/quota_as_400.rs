@@ -58,7 +58,7 @@ impl Rule for QuotaAs400 {
             (Some(code), Some(limiter)) => {
                 format!("{} ({})", words::printable(code.as_bytes(), 80), words::printable(limiter.as_bytes(), 80))
             }
-            (Some(one), None) | (None, Some(one)) => words::printable(one.as_bytes(), 80),
+            (Some(one), None) | (None, Some(one)) => words::printable(one.as_bytes(), 80).into_owned(),
             (None, None) => return,
         };
         let subject = Subject::Exchange(exchange.id);

@@ -178,9 +178,14 @@ fn flag(
     let doubt = if severity == Severity::Hint { "; nothing else says whether both are one user's" } else { "" };
     // Where one token is all users', this is said of each request: it is made in one piece.
     let (method, path) = (words::method(exchange), words::path(exchange));
-    let mut message = String::with_capacity(path.len() + 160);
-    let _ = write!(message, "{method} {path} bears token:{token} while {}", other.exchange);
-    let _ = write!(message, "{whose} does, which is under way{doubt}");
+    let mut message = String::with_capacity(method.len() + path.len() + whose.len() + 160);
+    for part in [&*method, " ", &*path, " bears token:"] {
+        message.push_str(part);
+    }
+    let _ = write!(message, "{token} while {}", other.exchange);
+    for part in [&*whose, " does, which is under way", doubt] {
+        message.push_str(part);
+    }
     Flag {
         rule: INFO.id,
         severity,

@@ -1,6 +1,6 @@
 //! Pieces of messages: short, and safe to print whatever the bytes are.
 
-use std::time::Duration;
+use std::{borrow::Cow, time::Duration};
 
 use crate::{
     model::{exchange::Exchange, flag::Severity},
@@ -11,12 +11,12 @@ use crate::{
 const LONGEST_PATH: usize = 120;
 
 /// The method.
-pub(super) fn method(exchange: &Exchange) -> String {
+pub(super) fn method(exchange: &Exchange) -> Cow<'_, str> {
     printable(exchange.request.method(), 24)
 }
 
 /// The path without its query.
-pub(super) fn path(exchange: &Exchange) -> String {
+pub(super) fn path(exchange: &Exchange) -> Cow<'_, str> {
     printable(exchange.path(), LONGEST_PATH)
 }
 
@@ -62,7 +62,7 @@ pub(super) fn severity(route: &Route) -> Severity {
 
 /// A header's or a variable's name.
 pub(super) fn name(bytes: &[u8]) -> String {
-    printable(bytes, 48)
+    printable(bytes, 48).into_owned()
 }
 
 /// `1 byte`, `2 bytes`.
@@ -71,13 +71,13 @@ pub(super) fn bytes(n: u64) -> String {
 }
 
 /// Bytes as text: one line of at most that many characters.
-pub(super) fn printable(bytes: &[u8], longest: usize) -> String {
-    // What nearly everything is.
+pub(super) fn printable(bytes: &[u8], longest: usize) -> Cow<'_, str> {
+    // What nearly everything is. Without a way out in its midst the look at it takes many bytes at once.
     if bytes.len() <= longest
-        && bytes.iter().all(|b| (b' '..0x7f).contains(b))
+        && bytes.iter().fold(true, |plain, b| plain & (b' '..0x7f).contains(b))
         && let Ok(text) = std::str::from_utf8(bytes)
     {
-        return text.to_owned();
+        return Cow::Borrowed(text);
     }
     let text = String::from_utf8_lossy(bytes);
     let mut shown: String =
@@ -85,7 +85,7 @@ pub(super) fn printable(bytes: &[u8], longest: usize) -> String {
     if text.chars().nth(longest).is_some() {
         shown.push('…');
     }
-    shown
+    Cow::Owned(shown)
 }
 
 #[cfg(test)]
