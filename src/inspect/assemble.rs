@@ -159,7 +159,7 @@ impl Fold<'_, '_> {
             done: false,
         };
         // Rules speak of requests before these have a row.
-        self.shared.redactor.learn_target(exchange.request.target());
+        self.shared.redactor.learn_target(&exchange.request);
         let (bears, collector) = self.look(&exchange);
         exchange.borne = Borne {
             client: Some(bears.address),
@@ -213,7 +213,7 @@ impl Fold<'_, '_> {
                     collector = if is_text(value) { Collector::On(Vec::new()) } else { Collector::Off };
                 }
                 13 if bears.token.is_none() && name.eq_ignore_ascii_case(b"authorization") => {
-                    let credentials = self.shared.redactor.credentials(value);
+                    let credentials = self.shared.redactor.credentials_of(&exchange.request, value);
                     bears.token = credentials.filter(|_| !(is_basic(value) && exchange.is_at_token_endpoint()));
                 }
                 _ => {

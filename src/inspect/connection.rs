@@ -255,7 +255,9 @@ impl Fold<'_, '_> {
             Stage::Http => {
                 let options = self.shared.options.http1;
                 let decoder = http.get_or_insert_with(|| Box::new(Http1::new(options)));
+                decoder.swap_heads(&mut self.shared.heads);
                 decoder.push(chunk, &mut |event| self.event(event));
+                decoder.swap_heads(&mut self.shared.heads);
                 self.early_frames();
                 self.settle(http);
             }

@@ -19,7 +19,10 @@ mod state;
 use std::{sync::Arc, time::Duration};
 
 use crate::{
-    decode::{http1, websocket},
+    decode::{
+        http1::{self, Heads},
+        websocket,
+    },
     model::{
         ConnectionId, SessionId, Timestamp,
         flag::Flag,
@@ -57,6 +60,8 @@ pub struct Options {
     pub bodies_cap: usize,
     /// How much of a frame's or a message's payload is collected for rules and live subscribers, in bytes.
     pub payload_cap: usize,
+    /// How many heads are remembered, of which nothing is found out again when they come again; none with 0.
+    pub heads: usize,
     /// The HTTP decoder's bounds.
     pub http1: http1::Options,
     /// The WebSocket decoder's bounds.
@@ -74,6 +79,7 @@ impl Default for Options {
             body_cap: 1 << 20,
             bodies_cap: 64 << 20,
             payload_cap: 64 << 10,
+            heads: 512,
             http1: http1::Options::default(),
             websocket: websocket::Options::default(),
         }
@@ -112,6 +118,8 @@ struct Shared {
     sessions: Sessions,
     /// Where session keys stand.
     places: Places,
+    /// Heads of all connections.
+    heads: Heads,
     /// How many exchanges and frames there were: their last ids.
     exchanges: u64,
     frames: u64,
@@ -127,7 +135,8 @@ impl Inspector {
         let sessions = Sessions::new(options.session_linger);
         let now = Timestamp(0);
         let places = Places::new(options.profile.as_ref());
-        let shared = Shared { options, redactor, sessions, places, exchanges: 0, frames: 0, held: 0, now };
+        let heads = Heads::new(options.heads);
+        let shared = Shared { options, redactor, sessions, places, heads, exchanges: 0, frames: 0, held: 0, now };
         Self { shared, connections: QuickMap::default(), ticked: now, position: Position::default() }
     }
 

@@ -79,7 +79,7 @@ pub(super) fn exchange(
     // Headers first: what they hold is looked for in the target.
     let request_headers = redactor.headers(request);
     let response_headers = response.map(|head| redactor.headers(head));
-    let target = redactor.target(request.target());
+    let target = redactor.target_of(request);
     let path = if exchange.path() == request.target() { target.clone() } else { redactor.target(exchange.path()) };
     ExchangeRow {
         id: exchange.id,

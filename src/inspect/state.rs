@@ -4,6 +4,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use serde::{Deserialize, Serialize};
 
 use crate::{
+    decode::http1::Heads,
     model::{Timestamp, hash::QuickMap, rows::Position},
     redact::{self, Redactor},
 };
@@ -97,6 +98,7 @@ impl Inspector {
             }
         }
         let shared = Shared {
+            heads: Heads::new(options.heads),
             places: Places::new(options.profile.as_ref()),
             redactor,
             options,

@@ -57,7 +57,7 @@ pub struct Exchange {
 impl Exchange {
     /// The status, where an answer came.
     pub fn status(&self) -> Option<u16> {
-        self.response.as_ref().and_then(Head::status)
+        self.response.as_ref().and_then(|head| head.status())
     }
 
     /// Whether the request asked to become a WebSocket.

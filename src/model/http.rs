@@ -2,11 +2,14 @@
 
 use serde::{Deserialize, Serialize};
 
-use std::ops::Range;
+use std::{
+    ops::{Deref, Range},
+    sync::Arc,
+};
 
-use super::trace::ByteRange;
+use super::{again::Again, trace::ByteRange};
 
-/// A place within [`Head::raw`].
+/// A place within [`Text::raw`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Span {
     /// First byte.
@@ -44,20 +47,58 @@ pub struct Field {
     pub line: Span,
 }
 
-/// A request's or a response's head. What cannot be parsed is still here, in `raw`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A request's or a response's head: what it says, and where.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Head {
+    /// Heads that are alike share it.
+    #[serde(flatten)]
+    text: Arc<Text>,
+    /// Where it stood in its side's bytes. Empty for a head that the proxy made.
+    pub range: ByteRange,
+    #[serde(skip)]
+    again: Option<Again>,
+}
+
+/// What a head says. What cannot be parsed is still here, in `raw`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Text {
     /// The bytes, up to and with the empty line.
     pub raw: Box<[u8]>,
     /// The three parts of the start line: method, target, version; or version, status, reason.
     pub start: [Span; 3],
     /// The header lines in order.
     pub fields: Box<[Field]>,
-    /// Where it stood in its side's bytes. Empty for a head that the proxy made.
-    pub range: ByteRange,
 }
 
 impl Head {
+    /// Says this, there.
+    pub fn new(text: impl Into<Arc<Text>>, range: ByteRange, again: Option<Again>) -> Self {
+        Self { text: text.into(), range, again }
+    }
+
+    /// Its number, where it came before.
+    pub fn again(&self) -> Option<Again> {
+        self.again
+    }
+}
+
+impl PartialEq for Head {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text && self.range == other.range
+    }
+}
+
+impl Eq for Head {}
+
+impl Deref for Head {
+    type Target = Text;
+
+    fn deref(&self) -> &Text {
+        &self.text
+    }
+}
+
+impl Text {
     /// The method of a request.
     pub fn method(&self) -> &[u8] {
         self.part(0)

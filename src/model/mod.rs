@@ -5,6 +5,7 @@
 //! [`observation`] is the one stream of views that rules, tables and live subscribers listen to; [`rows`] is what a
 //! script sees, [`columns`] what the diagnosis reads, and [`finding`] what it says. PURE: no IO, no clock, no log, no global state.
 
+pub mod again;
 pub mod anomaly;
 pub mod columns;
 pub mod connection;

@@ -8,6 +8,7 @@ mod credentials;
 mod everything;
 mod fields;
 mod further;
+mod heads;
 mod known;
 mod lines;
 mod markup;
@@ -19,12 +20,12 @@ use std::borrow::Cow;
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use crate::model::{headers::Headers, http::Head, session::Fingerprint};
+use crate::model::{again::Memo, session::Fingerprint};
 
 pub use everything::{Collector, Lengths, Place as SecretPlace, Scrubber};
 
 use lines::Lines;
-use places::{Place, Secret};
+use places::Secret;
 use seen::Seen;
 
 pub use further::{Find, Further};
@@ -47,6 +48,7 @@ pub struct Redactor {
     places: places::Places,
     seen: Seen,
     lines: Lines,
+    heads: Memo<heads::Shown>,
 }
 
 /// What stands for a value: equal values have equal ones, and nobody without the key can tell which value it was.
@@ -96,6 +98,7 @@ impl Redactor {
             places: places::Places::new(options),
             seen: Seen::default(),
             lines: Lines::default(),
+            heads: Memo::default(),
         }
     }
 
@@ -118,15 +121,6 @@ impl Redactor {
         let value = authorization.get(secret.range.clone())?;
         self.learn_from(&secret, value);
         Some(self.digest(value))
-    }
-
-    /// Takes what a request target holds for secrets from now on, before anybody asks how it may be shown.
-    pub fn learn_target(&mut self, target: &[u8]) {
-        let mut named = Vec::new();
-        self.places.in_target(target, &mut named);
-        for secret in &named {
-            self.learn_from(secret, target.get(secret.range.clone()).unwrap_or_default());
-        }
     }
 
     /// A header's value as it may be shown. What is not UTF-8 shows as U+FFFD.
@@ -156,39 +150,6 @@ impl Redactor {
     /// A header's name as it may be shown, where that is not as it is: secrets seen so far are replaced.
     pub fn name(&mut self, name: &[u8]) -> Option<String> {
         self.seen.any_in(name).then(|| self.render(name, Vec::new()))
-    }
-
-    /// A head's names and values as they may be shown.
-    pub fn headers(&mut self, head: &Head) -> Headers {
-        let mut headers = Headers::with_capacity(head.fields.len(), head.raw.len());
-        for field in &head.fields {
-            let line = field.line.of(&head.raw);
-            if let Some(shown) = self.lines.get(line, self.seen.ever()) {
-                headers.push_line(shown);
-                continue;
-            }
-            let (name, value) = (field.name.of(&head.raw), field.value.of(&head.raw));
-            let plain = matches!(self.places.header(name), Place::Plain)
-                && !places::may_hold_jwt(value)
-                && !credentials::begins(value)
-                && !self.seen.any_in(value);
-            // A head that was put together wrongly may have a secret in the place of a name.
-            let shown_name = self.name(name);
-            headers.push_with(
-                |text| match &shown_name {
-                    Some(shown) => text.push_str(shown),
-                    None => push_lossy(text, name),
-                },
-                |text| match plain {
-                    true => push_lossy(text, value),
-                    false => text.push_str(&self.header(name, value)),
-                },
-            );
-            if let Some(shown) = headers.last() {
-                self.lines.put(line, self.seen.ever(), shown);
-            }
-        }
-        headers
     }
 
     /// Kinds and values of what is looked for everywhere, oldest first. Raw bytes, for the evidence alone.
@@ -361,11 +322,6 @@ fn quick_hash(bytes: &[u8]) -> u64 {
 )]
 mod tests {
     use super::*;
-    use crate::model::{
-        Side,
-        http::{Field, Span},
-        trace::ByteRange,
-    };
 
     fn redactor() -> Redactor {
         Redactor::new([7; 32])
@@ -629,7 +585,7 @@ mod tests {
                 None => value.to_owned(),
             };
             assert_eq!(r.header(name.as_bytes(), value.as_bytes()), expected);
-            let lines = r.headers(&head(&[(name, value)]));
+            let lines = r.headers(&heads::tests::head(&[(name, value)]));
             assert_eq!(lines.iter().next().unwrap(), (name, expected.as_str()));
         }
     }
@@ -638,7 +594,7 @@ mod tests {
     fn a_known_secret_in_the_place_of_a_headers_name_is_replaced() {
         let mut r = redactor();
         r.learn("token", b"Known-t0ken-0123456789");
-        let shown = r.headers(&head(&[("Bearer Known-t0ken-0123456789", "v"), ("Host", "h")]));
+        let shown = r.headers(&heads::tests::head(&[("Bearer Known-t0ken-0123456789", "v"), ("Host", "h")]));
         let name = format!("Bearer {}", r.fingerprint("token", b"Known-t0ken-0123456789"));
         assert_eq!(shown.iter().collect::<Vec<_>>(), [(name.as_str(), "v"), ("Host", "h")]);
     }
@@ -670,40 +626,6 @@ mod tests {
         }
         assert!(!r.text("secret-number-00019999").contains("00019999"));
         assert!(r.seen.len() <= seen::CAPACITY);
-    }
-
-    fn head(lines: &[(&str, &str)]) -> Head {
-        let (mut raw, mut fields) = (Vec::new(), Vec::new());
-        for (name, value) in lines {
-            let start = raw.len();
-            raw.extend_from_slice(format!("{name}: {value}\r\n").as_bytes());
-            let colon = start + name.len();
-            fields.push(Field {
-                name: Span::new(start..colon),
-                value: Span::new(colon + 2..raw.len() - 2),
-                line: Span::new(start..raw.len()),
-            });
-        }
-        let range = ByteRange { from: Side::Client, start: 0, end: raw.len() as u64 };
-        Head { raw: raw.into(), start: [Span::default(); 3], fields: fields.into(), range }
-    }
-
-    #[test]
-    fn a_line_that_was_shown_before_is_shown_as_what_is_known_now_wants_it() {
-        let mut r = redactor();
-        let lines = head(&[("X-Ref", "ref-0123456789"), ("Authorization", "Bearer first-token"), ("", "noname")]);
-        let before = r.headers(&lines);
-        assert_eq!(before, r.headers(&lines), "from the cache");
-        let of = |headers: &Headers, at: usize| headers.iter().nth(at).map(|(_, value)| value.to_owned());
-        assert_eq!((of(&before, 0).unwrap(), before.iter().nth(2).unwrap()), ("ref-0123456789".into(), ("", "noname")));
-        r.learn("token", b"ref-0123456789");
-        let after = r.headers(&lines);
-        assert_eq!(of(&after, 0).unwrap(), r.fingerprint("token", b"ref-0123456789"));
-        assert_eq!(of(&after, 1), of(&before, 1));
-        // As one that begins anew with the same secrets.
-        let mut anew = redactor();
-        anew.learn("token", b"ref-0123456789");
-        assert_eq!(anew.headers(&lines), after);
     }
 
     proptest::proptest! {

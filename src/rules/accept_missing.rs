@@ -43,4 +43,8 @@ impl Rule for AcceptMissing {
         let fault = Fault { severity: INFO.severity, what, place: exchange.request.range };
         raise(fault.flag(&INFO, observation, exchange));
     }
+
+    fn judges_heads_alone(&self) -> bool {
+        true
+    }
 }

@@ -78,6 +78,10 @@ impl Rule for AuthorizationMalformed {
             }
         }
     }
+
+    fn judges_heads_alone(&self) -> bool {
+        true
+    }
 }
 
 /// Whether white space stands behind the value, which is no part of it.

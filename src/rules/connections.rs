@@ -24,11 +24,6 @@ impl<T> Default for ByConnection<T> {
 }
 
 impl<T> ByConnection<T> {
-    /// What is remembered.
-    pub(super) fn get(&self, id: ConnectionId) -> Option<&T> {
-        self.0.get(&id)
-    }
-
     /// What is remembered, to be changed.
     pub(super) fn get_mut(&mut self, id: ConnectionId) -> Option<&mut T> {
         self.0.get_mut(&id)

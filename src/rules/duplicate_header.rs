@@ -88,6 +88,10 @@ impl Rule for DuplicateHeader {
             raise(fault.flag(&INFO, observation, exchange));
         }
     }
+
+    fn judges_heads_alone(&self) -> bool {
+        true
+    }
 }
 
 /// The index in `SINGLE` of the first field that is there twice.

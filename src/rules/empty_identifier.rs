@@ -15,6 +15,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{
+        again::Memo,
         exchange::Exchange,
         flag::{Flag, Severity},
         observation::{Heard, Observation, What},
@@ -41,7 +42,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     default_on: true,
     why: "an empty variable in a path is a frequent mistake; what is a guess is a hint",
     silent: super::never,
-    build: |options| Box::new(EmptyIdentifier { profile: options.profile.clone(), routes: Routes::default() }),
+    build: |options| {
+        let (routes, settled) = (Routes::default(), Memo::default());
+        Box::new(EmptyIdentifier { profile: options.profile.clone(), routes, settled })
+    },
 };
 
 /// A route is frequent from here on.
@@ -54,6 +58,8 @@ const COMPARED: u64 = 16;
 struct EmptyIdentifier {
     profile: Option<Arc<Profile>>,
     routes: Routes<Route>,
+    /// The routes of heads that are compared no more.
+    settled: Memo<u64>,
 }
 
 #[derive(Debug, Default)]
@@ -81,7 +87,7 @@ impl Rule for EmptyIdentifier {
 impl EmptyIdentifier {
     fn judge(&mut self, exchange: &Exchange) -> Option<(Severity, String)> {
         let (method, path) = (exchange.request.method(), exchange.path());
-        let guess = self.by_shape(method, path);
+        let guess = self.by_shape(exchange);
         let profile = self.profile.as_deref().filter(|profile| words::is_at_home(profile, exchange));
         if let Some(profile) = profile {
             let (known, lacks) = if exchange.asked_for_websocket() {
@@ -106,8 +112,16 @@ impl EmptyIdentifier {
         guess.or_else(|| by_query(exchange))
     }
 
-    fn by_shape(&mut self, method: &[u8], path: &[u8]) -> Option<(Severity, String)> {
-        let segments = Segments::of(path)?;
+    fn by_shape(&mut self, exchange: &Exchange) -> Option<(Severity, String)> {
+        let (again, method) = (exchange.request.again(), exchange.request.method());
+        if let Some(own) = again.and_then(|again| self.settled.get(again))
+            && let Some(route) = self.routes.entry(*own)
+        {
+            route.count += 1;
+            let (count, lacks) = (route.count, route.lacks?);
+            return self.lacking(count, lacks);
+        }
+        let segments = Segments::of(exchange.path())?;
         let segments = segments.as_slice();
         if let Some(gap) = gap(segments) {
             let mut key = Key::new(method);
@@ -136,7 +150,13 @@ impl EmptyIdentifier {
                 route.lacks = Some(lacks);
             }
         }
-        let (with, at) = lacks?;
+        if let Some(again) = again.filter(|_| count >= COMPARED) {
+            self.settled.put(again, own);
+        }
+        self.lacking(count, lacks?)
+    }
+
+    fn lacking(&self, count: u64, (with, at): (u64, usize)) -> Option<(Severity, String)> {
         let frequent = self.routes.get(with)?.count;
         if frequent < FREQUENT || count.saturating_mul(RARE) > frequent {
             return None;

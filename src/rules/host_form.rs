@@ -12,6 +12,7 @@
 //! A `Host` that is there twice is `duplicate-header`'s.
 
 use crate::model::{
+    again::Again,
     exchange::{Exchange, Scheme},
     flag::{Flag, Severity},
     observation::{Heard, Observation, What},
@@ -42,8 +43,15 @@ pub(super) const INFO: RuleInfo = RuleInfo {
 
 #[derive(Default)]
 struct HostForm {
-    /// Connections to a server that the client itself named. In reverse mode the client means us.
-    named: ByConnection<()>,
+    connections: ByConnection<Link>,
+}
+
+/// What is known of a connection.
+struct Link {
+    /// Whether the client itself named its server. In reverse mode the client means us.
+    named: bool,
+    /// The last head that came before and in which nothing was amiss.
+    sound: Option<(Again, Scheme)>,
 }
 
 impl Rule for HostForm {
@@ -53,15 +61,24 @@ impl Rule for HostForm {
 
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
         match observation.what {
-            What::ConnectionOpened(connection) if !connection.mode.starts_with("reverse") => {
-                self.named.set(connection.id, ());
+            What::ConnectionOpened(connection) => {
+                let named = !connection.mode.starts_with("reverse");
+                self.connections.set(connection.id, Link { named, sound: None });
             }
             What::ConnectionClosed(connection) => {
-                self.named.take(connection.id);
+                self.connections.take(connection.id);
             }
             What::RequestHead(exchange) => {
-                let named = self.named.get(exchange.connection).is_some();
-                if let Some(fault) = judge(exchange, named) {
+                let head = exchange.request.again().map(|again| (again, exchange.scheme));
+                let mut known = self.connections.get_mut(exchange.connection);
+                if head.is_some() && known.as_ref().is_some_and(|known| known.sound == head) {
+                    return;
+                }
+                let fault = judge(exchange, known.as_ref().is_some_and(|known| known.named));
+                if let Some(known) = known.as_mut().filter(|_| fault.is_none()) {
+                    known.sound = head;
+                }
+                if let Some(fault) = fault {
                     raise(fault.flag(&INFO, observation, exchange));
                 }
             }

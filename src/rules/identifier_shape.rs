@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use crate::{
     model::{
+        again::Memo,
         exchange::Exchange,
         flag::{Flag, Severity},
         observation::{Heard, Observation, What},
@@ -37,7 +38,10 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     default_on: true,
     why: "with a profile it is certain; without one it is a hint, and rare",
     silent: super::never,
-    build: |options| Box::new(IdentifierShape { profile: options.profile.clone(), routes: Routes::default() }),
+    build: |options| {
+        let (routes, without) = (Routes::default(), Memo::default());
+        Box::new(IdentifierShape { profile: options.profile.clone(), routes, without })
+    },
 };
 
 /// Requests of a route before an outlier is one.
@@ -46,6 +50,8 @@ const ENOUGH: u32 = 32;
 struct IdentifierShape {
     profile: Option<Arc<Profile>>,
     routes: Routes<[Counts; SEGMENTS]>,
+    /// Heads whose path has no identifier.
+    without: Memo<()>,
 }
 
 /// How often each shape was seen in one place.
@@ -75,13 +81,20 @@ impl IdentifierShape {
             let n = words::bytes(value.len() as u64);
             return Some((severity, format!("{{{name}}} of {} has {n} and is not {}", route.path, expected(shape))));
         }
-        self.by_shape(exchange.request.method(), path)
+        self.by_shape(exchange, path)
     }
 
-    fn by_shape(&mut self, method: &[u8], path: &[u8]) -> Option<(Severity, String)> {
+    fn by_shape(&mut self, exchange: &Exchange, path: &[u8]) -> Option<(Severity, String)> {
+        let (again, method) = (exchange.request.again(), exchange.request.method());
+        if again.is_some_and(|again| self.without.get(again).is_some()) {
+            return None;
+        }
         let segments = Segments::of(path)?;
         let segments = segments.as_slice();
         if segments.iter().all(|segment| Shape::of(segment).is_none()) {
+            if let Some(again) = again {
+                self.without.put(again, ());
+            }
             return None;
         }
         let places = self.routes.entry(Key::of(method, segments))?;

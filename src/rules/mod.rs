@@ -68,8 +68,9 @@ use std::sync::Arc;
 pub use document::document;
 
 use crate::model::{
+    again::Memo,
     flag::{Flag, Severity},
-    observation::{Heard, Observation},
+    observation::{Heard, Observation, What},
 };
 use crate::profile::{Metadata, Profile};
 
@@ -80,6 +81,11 @@ pub trait Rule: Send {
     fn hears(&self) -> &[Heard];
     /// Takes one observation; hands each flag that it raises to `raise`.
     fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag));
+    /// Whether what it says of a request's head depends on nothing but the head's bytes: it is not shown one again of
+    /// which it had nothing to say.
+    fn judges_heads_alone(&self) -> bool {
+        false
+    }
 }
 
 /// What is known of a rule without running it.
@@ -294,6 +300,10 @@ pub struct RuleSet {
     rules: Vec<Box<dyn Rule>>,
     /// By the number of the kind: which rules hear it, in the order of work.
     listeners: [Vec<usize>; Heard::ALL.len()],
+    /// Which of them hear a request's head that is `sound`.
+    of_sound_heads: Vec<usize>,
+    /// Heads that came before, and of which those that judge heads alone had nothing to say.
+    sound: Memo<()>,
 }
 
 impl RuleSet {
@@ -316,16 +326,31 @@ impl RuleSet {
             let hearing = rules.iter().enumerate().filter(|(_, rule)| rule.hears().contains(&kind));
             hearing.map(|(at, _)| at).collect()
         });
-        Ok(Self { rules, listeners })
+        let of_heads = rules.iter().enumerate().filter(|(_, rule)| rule.hears().contains(&Heard::RequestHead));
+        let of_sound_heads = of_heads.filter(|(_, rule)| !rule.judges_heads_alone()).map(|(at, _)| at).collect();
+        Ok(Self { rules, listeners, of_sound_heads, sound: Memo::default() })
     }
 
     /// Shows one observation to every rule that hears its kind.
     pub fn observe(&mut self, observation: &Observation<'_>, raise: &mut dyn FnMut(Flag)) {
-        let listeners = self.listeners.get(observation.what.kind() as usize);
+        let Self { rules, listeners, of_sound_heads, sound } = self;
+        let again = match observation.what {
+            What::RequestHead(exchange) => exchange.request.again(),
+            _ => None,
+        };
+        let known = again.is_some_and(|again| sound.get(again).is_some());
+        let listeners = if known { Some(&*of_sound_heads) } else { listeners.get(observation.what.kind() as usize) };
+        let mut faults = 0;
         for at in listeners.into_iter().flatten() {
-            if let Some(rule) = self.rules.get_mut(*at) {
-                rule.observe(observation, raise);
-            }
+            let Some(rule) = rules.get_mut(*at) else { continue };
+            let counts = again.is_some() && rule.judges_heads_alone();
+            rule.observe(observation, &mut |flag| {
+                faults += u32::from(counts);
+                raise(flag);
+            });
+        }
+        if let Some(again) = again.filter(|_| !known && faults == 0) {
+            sound.put(again, ());
         }
     }
 }

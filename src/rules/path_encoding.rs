@@ -53,6 +53,10 @@ impl Rule for PathEncoding {
             raise(Fault { severity, what, place }.flag(&INFO, observation, exchange));
         }
     }
+
+    fn judges_heads_alone(&self) -> bool {
+        true
+    }
 }
 
 /// The worst of what is wrong with a target, and where.

@@ -3,7 +3,11 @@
 
 use std::hash::Hasher;
 
-use crate::model::hash::{Quick, QuickMap};
+use crate::model::{
+    again::Memo,
+    exchange::Exchange,
+    hash::{Quick, QuickMap},
+};
 
 /// Segments of a path that are looked at; longer paths are not judged.
 pub(super) const SEGMENTS: usize = 16;
@@ -121,6 +125,25 @@ impl Key {
         let mut key = Self::new(method);
         segments.iter().for_each(|segment| key.push(segment));
         key.finish()
+    }
+}
+
+/// The keys of requests, found out once of heads that come again.
+#[derive(Debug, Default)]
+pub(super) struct Keys(Memo<Option<u64>>);
+
+impl Keys {
+    /// The key of a request's route; `None` where its path has too many segments.
+    pub(super) fn of(&mut self, exchange: &Exchange) -> Option<u64> {
+        let (again, method) = (exchange.request.again(), exchange.request.method());
+        if let Some(known) = again.and_then(|again| self.0.get(again)) {
+            return *known;
+        }
+        let key = Segments::of(exchange.path()).map(|segments| Key::of(method, segments.as_slice()));
+        if let Some(again) = again {
+            self.0.put(again, key);
+        }
+        key
     }
 }
 

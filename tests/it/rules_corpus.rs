@@ -17,13 +17,13 @@ use std::{
 
 use firstframe::{
     config::{Settings, keys},
-    model::exchange::Exchange,
+    model::{ConnectionId, exchange::Exchange, trace::TraceEvent},
     profile::{Metadata, Profile},
     rules,
 };
 
 use crate::support::{
-    inspection::{Outcome, inspect, line},
+    inspection::{Outcome, inspect, inspect_remembering, line},
     trace_script::TraceScript,
 };
 
@@ -48,6 +48,29 @@ fn every_rule_fires_where_it_must_and_only_there() {
             "{}: needs a case that fires and one that does not: {outcomes:?}",
             rule.id
         );
+    }
+}
+
+/// What was found out of a head is not found out again when it comes again: by nothing that comes out may that be seen.
+#[test]
+fn what_comes_again_is_judged_and_shown_as_if_it_came_first() {
+    let folders = rules::RULES.iter().map(|rule| format!("rules/{}", rule.id)).chain(["inspect".to_owned()]);
+    for case in folders.flat_map(|folder| cases(&folder)) {
+        let text = fs::read_to_string(&case).unwrap();
+        let (trace, _) = text.split_once(MARK).unwrap_or((&text, ""));
+        let options = options(trace);
+        let once = TraceScript::parse(trace).events;
+        // Each connection three times: the second time a head is known, the third time what was found out of it.
+        let thrice: Vec<TraceEvent<'_>> = (0..3)
+            .flat_map(|time| once.iter().map(move |event| (time, event.clone())))
+            .map(|(time, event)| match event.connection {
+                ConnectionId::CAPTURE => event,
+                ConnectionId(id) => TraceEvent { connection: ConnectionId(id + time * 1000), ..event },
+            })
+            .collect();
+        let [forgetful, remembering] = [0, 512].map(|heads| inspect_remembering(heads, &thrice, &options));
+        assert_eq!(forgetful.flags, remembering.flags, "{}", case.display());
+        assert_eq!(forgetful.rows, remembering.rows, "{}", case.display());
     }
 }
 

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::{
     anomaly::AnomalyKind,
-    http::{Body, Framing, Head, Span},
+    http::{Body, Framing, Head, Span, Text},
     trace::ByteRange,
 };
 
@@ -44,13 +44,20 @@ impl Asked {
 /// to close, and nobody knows what the bytes that follow are: they count as this request's body ([`Framing::UntilClose`]).
 /// `Transfer-Encoding` wins over `Content-Length`; one that names nothing but `identity` is passed over.
 pub fn request_framing(head: &Head) -> (Framing, Option<Trouble>) {
-    let (framing, trouble) = declared(head);
+    request_framed(declared(head))
+}
+
+pub(super) fn request_framed((framing, trouble): Declared) -> (Framing, Option<Trouble>) {
     (framing.unwrap_or(Framing::None), trouble)
 }
 
 /// How the end of a response's body is known. HEAD, 1xx (101 included), 204, 304 and a 2xx to CONNECT have none; what
 /// says nothing, or nothing that can be understood, goes until the connection closes.
 pub fn response_framing(head: &Head, asked: Asked) -> (Framing, Option<Trouble>) {
+    response_framed(head, declared(head), asked)
+}
+
+pub(super) fn response_framed(head: &Head, (framing, trouble): Declared, asked: Asked) -> (Framing, Option<Trouble>) {
     let none = match (head.status(), asked) {
         (Some(100..=199 | 204 | 304), _) | (_, Asked::Head) | (Some(200..=299), Asked::Connect) => true,
         (_, Asked::Connect | Asked::Other) => false,
@@ -58,12 +65,14 @@ pub fn response_framing(head: &Head, asked: Asked) -> (Framing, Option<Trouble>)
     if none {
         return (Framing::None, None);
     }
-    let (framing, trouble) = declared(head);
     (framing.unwrap_or(Framing::UntilClose), trouble)
 }
 
-/// What the header fields say; `None` where they say nothing.
-fn declared(head: &Head) -> (Option<Framing>, Option<Trouble>) {
+/// What the header fields say of a body, whosoever's they are; no framing where they say nothing.
+pub(super) type Declared = (Option<Framing>, Option<Trouble>);
+
+/// See [`Declared`].
+pub(super) fn declared(head: &Text) -> Declared {
     let mut length: Option<Span> = None;
     let mut codings: Option<Span> = None;
     for field in &head.fields {
@@ -106,7 +115,7 @@ enum Codings {
     Nothing,
 }
 
-fn transfer_codings(head: &Head) -> Codings {
+fn transfer_codings(head: &Text) -> Codings {
     let mut found = Codings::Nothing;
     let mut chunked_before = false;
     for item in head.all("transfer-encoding").flat_map(|value| value.split(|b| *b == b',')).map(trim) {
@@ -122,7 +131,7 @@ fn transfer_codings(head: &Head) -> Codings {
 }
 
 /// The one number that all `Content-Length` fields and their list items agree on.
-fn content_length(head: &Head) -> Option<u64> {
+fn content_length(head: &Text) -> Option<u64> {
     let mut agreed = None;
     for item in head.all("content-length").flat_map(|value| value.split(|b| *b == b',')) {
         let n = decimal(trim(item))?;

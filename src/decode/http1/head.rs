@@ -6,7 +6,7 @@ use memchr::{memchr, memchr_iter, memchr2};
 
 use crate::model::{
     anomaly::AnomalyKind,
-    http::{Field, Head, Span},
+    http::{Field, Head, Span, Text},
     trace::ByteRange,
 };
 
@@ -84,14 +84,19 @@ pub fn find_head_end(bytes: &[u8], already_scanned: usize) -> Option<usize> {
 }
 
 /// Parses a whole head, as `find_head_end` delimits it; `range` is its place in the side's bytes. Never fails. The
-/// troubles name the first place of each kind. Two allocations: the bytes and the fields; a third where there is
-/// trouble.
+/// troubles name the first place of each kind.
 ///
 /// - Request: the method is the first token, the version the last one if it begins with `HTTP/`, the target all between
 ///   them. Response: version, status, and all the rest is the reason. What is missing is an empty span.
 /// - A line without a colon is a field without a name, its text the value. A folded line (RFC 9112, 5.2) belongs to
 ///   the value of the field before it.
 pub fn parse_head(raw: &[u8], range: ByteRange, kind: Kind) -> (Head, Vec<Trouble>) {
+    let (text, troubles) = parse(raw, kind);
+    (Head::new(text, range, None), troubles)
+}
+
+/// [`parse_head`] wherever it stands. Two allocations: the bytes and the fields; a third where there is trouble.
+pub(super) fn parse(raw: &[u8], kind: Kind) -> (Text, Vec<Trouble>) {
     let mut troubles = Vec::new();
     // Once for all lines: nearly all heads are sound.
     let mut ends = 0;
@@ -127,7 +132,7 @@ pub fn parse_head(raw: &[u8], range: ByteRange, kind: Kind) -> (Head, Vec<Troubl
             fields.push(field(&line, &mut troubles));
         }
     }
-    (Head { raw: raw.into(), start, fields: fields.into_boxed_slice(), range }, troubles)
+    (Text { raw: raw.into(), start, fields: fields.into_boxed_slice() }, troubles)
 }
 
 /// What was found out about first bytes; `No` says at which byte. A longer prefix never changes a `No` or a `Yes`.

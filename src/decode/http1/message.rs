@@ -16,8 +16,9 @@ use crate::{
 
 use super::{
     Http1, Stage,
-    body::{Asked, BodyScanner, Progress, request_framing, response_framing},
-    head::{Kind, Trouble, find_head_end, parse_head},
+    body::{Asked, BodyScanner, Progress, request_framed, response_framed},
+    head::{Kind, Trouble, find_head_end},
+    heads::Found,
     lane::{Message, State},
     upgrade::switched_to,
 };
@@ -70,8 +71,8 @@ impl Http1 {
             self.anomaly(AnomalyKind::TooMuchWaiting, range, at, true, out);
             return self.pass_client(true, out);
         }
-        let (head, troubles) = parse_head(raw, range, Kind::Request);
-        let (framing, faulty) = request_framing(&head);
+        let Found { head, troubles, declared } = self.heads.read(raw, range, Kind::Request);
+        let (framing, faulty) = request_framed(declared);
         self.exchanges = self.exchanges.saturating_add(1);
         let exchange = self.exchanges;
         let asked = Asked::by(&head);
@@ -91,8 +92,8 @@ impl Http1 {
     }
 
     fn response(&mut self, raw: &[u8], range: ByteRange, began: Timestamp, at: Timestamp, out: &mut Sink<'_>) {
-        let (head, troubles) = parse_head(raw, range, Kind::Response);
-        let Some(answer) = self.answer(head, &troubles, began, at, out) else { return };
+        let found = self.heads.read(raw, range, Kind::Response);
+        let Some(answer) = self.answer(found, began, at, out) else { return };
         self.lanes.server.begun = true;
         if !answer.interim {
             self.begin(answer.exchange, answer.framing, range, at, out);
@@ -117,8 +118,8 @@ impl Http1 {
         self.close(Side::Server, at, out);
         let offset = self.lanes.server.next;
         let nowhere = ByteRange { from: Side::Server, start: offset, end: offset };
-        let (head, troubles) = parse_head(raw, nowhere, Kind::Response);
-        let Some(answer) = self.answer(head, &troubles, at, at, out) else { return };
+        let found = self.heads.read(raw, nowhere, Kind::Response);
+        let Some(answer) = self.answer(found, at, at, out) else { return };
         if answer.interim {
             return;
         }
@@ -143,21 +144,15 @@ impl Http1 {
     }
 
     /// Matches a response head with its request, and tells of it. `None` where that ended decoding.
-    fn answer(
-        &mut self,
-        head: Head,
-        troubles: &[Trouble],
-        began: Timestamp,
-        at: Timestamp,
-        out: &mut Sink<'_>,
-    ) -> Option<Answer> {
+    fn answer(&mut self, found: Found, began: Timestamp, at: Timestamp, out: &mut Sink<'_>) -> Option<Answer> {
+        let Found { head, troubles, declared } = found;
         let status = head.status();
         let interim = matches!(status, Some(100 | 102..=199));
         let waiting = if interim { self.waiting.front().copied() } else { self.waiting.pop_front() };
         if self.waiting.is_empty() && self.waiting.capacity() > KEPT_CAPACITY {
             self.waiting = VecDeque::new();
         }
-        let (framing, faulty) = response_framing(&head, waiting.map_or(Asked::Other, |w| w.asked));
+        let (framing, faulty) = response_framed(&head, declared, waiting.map_or(Asked::Other, |w| w.asked));
         let granted = match waiting {
             Some(waiting) if status == Some(101) => Some(switched_to(&head, waiting.websocket)),
             Some(Waiting { asked: Asked::Connect, .. }) if matches!(status, Some(200..=299)) => Some(SwitchedTo::Other),
@@ -182,7 +177,7 @@ impl Http1 {
                 return None;
             }
         }
-        let named = named(&head, troubles, faulty);
+        let named = named(&head, &troubles, faulty);
         out(Event::Http(HttpEvent::ResponseHead { exchange: answer.exchange, head, interim, began, at }));
         self.name(&named, at, out);
         Some(answer)

@@ -35,6 +35,7 @@
 //! `end` is to be called for both sides of every connection, also where it was cut, so that everything is ended. A side
 //! may come back afterwards (a plain-HTTP client's next server).
 
+mod heads;
 mod lane;
 mod message;
 mod upgrade;
@@ -52,6 +53,7 @@ mod tests;
 
 use std::{collections::VecDeque, mem};
 
+pub use heads::Heads;
 pub use upgrade::deflate_of;
 
 use serde::{Deserialize, Serialize};
@@ -113,6 +115,9 @@ pub struct Http1 {
     /// Whether there was something besides the requests that the server may have answered.
     #[serde(default)]
     unclear: bool,
+    /// Lent by who has many connections.
+    #[serde(skip)]
+    heads: Heads,
 }
 
 /// Which protocol the connection speaks.
@@ -215,6 +220,12 @@ impl Http1 {
     /// For a new connection.
     pub fn new(options: Options) -> Self {
         Self { options: Options { max_head_bytes: options.max_head_bytes.max(64), ..options }, ..Self::default() }
+    }
+
+    /// Changes its memory of heads for this one: who has many connections lends them one memory in turn, and takes it
+    /// back so.
+    pub fn swap_heads(&mut self, heads: &mut Heads) {
+        mem::swap(&mut self.heads, heads);
     }
 
     /// Behind messages that are complete another beginning follows: what comes need not be HTTP.

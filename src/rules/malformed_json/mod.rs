@@ -18,13 +18,7 @@ use crate::model::{
     trace::ByteRange,
 };
 
-use super::{
-    Group, Known, Needs, Options, Rule, RuleInfo,
-    body::is_encoded,
-    recent::Recent,
-    routes::{Key, Segments},
-    words,
-};
+use super::{Group, Known, Needs, Options, Rule, RuleInfo, body::is_encoded, recent::Recent, routes::Keys, words};
 
 use scan::Kind;
 
@@ -43,7 +37,7 @@ pub(super) const INFO: RuleInfo = RuleInfo {
     default_on: true,
     why: "no server can read such a body",
     silent: super::never,
-    build: |_: &Options| Box::new(MalformedJson { with_body: Recent::new(ROUTES) }),
+    build: |_: &Options| Box::new(MalformedJson { with_body: Recent::new(ROUTES), keys: Keys::default() }),
 };
 
 /// Routes that are remembered.
@@ -52,6 +46,7 @@ const ROUTES: usize = 4096;
 struct MalformedJson {
     /// Routes that were asked with a JSON body.
     with_body: Recent<u64, ()>,
+    keys: Keys,
 }
 
 impl Rule for MalformedJson {
@@ -89,9 +84,8 @@ impl MalformedJson {
         let declared = declared_as_json(exchange);
         if declared == Some(true)
             && expects_body(exchange)
-            && let Some(segments) = Segments::of(exchange.path())
+            && let Some(route) = self.keys.of(exchange)
         {
-            let route = Key::of(exchange.request.method(), segments.as_slice());
             if exchange.request_body.bytes > 0 {
                 self.with_body.put(route, ());
             } else if exchange.request_body.complete && self.with_body.get(route).is_some() {

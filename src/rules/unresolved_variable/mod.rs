@@ -88,6 +88,10 @@ impl Rule for UnresolvedVariable {
             _ => {}
         }
     }
+
+    fn judges_heads_alone(&self) -> bool {
+        true
+    }
 }
 
 impl UnresolvedVariable {

@@ -82,6 +82,16 @@ pub(crate) fn inspect<'a>(events: impl IntoIterator<Item = &'a TraceEvent<'a>>, 
     inspection.outcome
 }
 
+/// A whole trace by an inspector that remembers so many heads.
+pub(crate) fn inspect_remembering(heads: usize, events: &[TraceEvent<'_>], rules: &rules::Options) -> Outcome {
+    let profile = rules.profile.clone();
+    let inspector = Inspector::new(Options { redaction_key: [7; 32], profile, heads, ..Options::default() });
+    let mut inspection = Inspection::with(inspector, rules);
+    events.iter().for_each(|event| inspection.push(event));
+    inspection.finish();
+    inspection.outcome
+}
+
 /// A row as one line of JSON, with its letter.
 pub(crate) fn line(row: &Row) -> String {
     let json = match row {
