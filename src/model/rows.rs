@@ -259,3 +259,23 @@ pub enum Row {
     /// A flag.
     Flag(FlagRow),
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn evidence_is_written_as_it_is_read() {
+        for (id, side, offset, length) in [
+            ("x1", Some(Side::Client), Some(0), Some(u64::MAX)),
+            ("f12", Some(Side::Server), Some(7), None),
+            ("s3", None, None, None),
+            ("no \"id\"", None, None, Some(1)),
+        ] {
+            let row = EvidenceRow { id: id.to_owned(), side, offset, length, at_ns: Timestamp(u64::MAX) };
+            let mut written = Vec::new();
+            row.write_json(&mut written);
+            assert_eq!(written, serde_json::to_vec(&row).unwrap());
+        }
+    }
+}

@@ -26,6 +26,7 @@ mod parquet_file;
 mod scan;
 mod sessions;
 mod spill;
+mod texts;
 
 pub use column::{Column, Table};
 pub use packed::{Packed, PackedRows};

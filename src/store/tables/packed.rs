@@ -131,8 +131,9 @@ impl<T: Table> Packed<T> {
         if self.columns.is_empty() {
             self.columns = T::COLUMNS.iter().map(|column| Buffer::of(&column.cells)).collect();
         }
+        let mut full = false;
         for (buffer, column) in self.columns.iter_mut().zip(T::COLUMNS) {
-            buffer.push(&column.cells, row);
+            full |= buffer.push(&column.cells, row);
         }
         if let Some(Cells::Int { get, .. }) = T::COLUMNS.first().map(|column| &column.cells) {
             let (id, (low, high)) = (get(row), self.ids);
@@ -140,7 +141,7 @@ impl<T: Table> Packed<T> {
         }
         self.rows += 1;
         self.open += 1;
-        if self.open < GROUP_ROWS {
+        if self.open < GROUP_ROWS && !full {
             return None;
         }
         self.end_group();
@@ -248,5 +249,28 @@ mod tests {
         assert_eq!(frames(&packed), all, "written or not");
         packed.clear();
         assert!(packed.is_empty() && frames(&packed).is_empty());
+    }
+
+    #[test]
+    fn a_group_of_large_texts_ends_early_and_texts_that_come_again_are_not_large() {
+        let flag = |n: usize| {
+            let mut row = FlagRow::blank();
+            row.message = format!("{n:07}{}", "x".repeat(1 << 20));
+            row
+        };
+        let groups = |rows: &[FlagRow]| {
+            let mut packed = Packed::<FlagRow>::default();
+            rows.iter().for_each(|row| drop(packed.add(row)));
+            let mut messages = Vec::new();
+            let mut each = |row: FlagRow| {
+                messages.push(row.message);
+                ControlFlow::Continue(())
+            };
+            packed.each(&mut each).unwrap();
+            assert!(messages.iter().eq(rows.iter().map(|row| &row.message)));
+            packed.groups.len()
+        };
+        assert_eq!(groups(&(0..10).map(flag).collect::<Vec<_>>()), 2);
+        assert_eq!(groups(&vec![flag(0); 10]), 0);
     }
 }

@@ -31,10 +31,13 @@ use super::{
     Filter,
     column::{Cells, Put, Table},
     spill::Group,
+    texts::Texts,
 };
 
 /// Rows of one row group: what is read at once, and what statistics can skip.
 pub(super) const GROUP_ROWS: usize = 4096;
+/// A group has fewer rows where the texts of one of its columns take more room than this: heads may be large.
+const GROUP_TEXT: usize = 4 << 20;
 /// A row group of more rows is not ours, and is not taken into memory; before, they had up to 10,000.
 pub(super) const GROUP_MOST: usize = 100_000;
 
@@ -223,11 +226,7 @@ pub(super) struct Buffer {
 enum Values {
     Numbers(Vec<i64>),
     Bools(Vec<bool>),
-    /// In one text, of which each ends there: no allocation per cell.
-    Texts {
-        text: Vec<u8>,
-        ends: Vec<usize>,
-    },
+    Texts(Texts),
 }
 
 impl Buffer {
@@ -236,13 +235,13 @@ impl Buffer {
         let values = match cells {
             Cells::Int { .. } | Cells::MaybeInt { .. } => Values::Numbers(Vec::new()),
             Cells::Bool { .. } => Values::Bools(Vec::new()),
-            Cells::Text { .. } | Cells::MaybeText { .. } => Values::Texts { text: Vec::new(), ends: Vec::new() },
+            Cells::Text { .. } | Cells::MaybeText { .. } => Values::Texts(Texts::default()),
         };
         Self { values, levels: Vec::new() }
     }
 
-    /// Appends a row's cell.
-    pub(super) fn push<R>(&mut self, cells: &Cells<R>, row: &R) {
+    /// Appends a row's cell. Whether the group is to end, since the column takes much room.
+    pub(super) fn push<R>(&mut self, cells: &Cells<R>, row: &R) -> bool {
         match (cells, &mut self.values) {
             (Cells::Int { get, .. }, Values::Numbers(values)) => values.push(get(row).cast_signed()),
             (Cells::MaybeInt { get, .. }, Values::Numbers(values)) => {
@@ -251,19 +250,21 @@ impl Buffer {
                 values.extend(value.map(u64::cast_signed));
             }
             (Cells::Bool { get, .. }, Values::Bools(values)) => values.push(get(row)),
-            (Cells::Text { get, .. }, Values::Texts { text, ends }) => {
-                get(row, text);
-                ends.push(text.len());
+            (Cells::Text { get, .. }, Values::Texts(texts)) => {
+                texts.push(|text| {
+                    get(row, text);
+                    true
+                });
+                return texts.len() > GROUP_TEXT;
             }
-            (Cells::MaybeText { get, .. }, Values::Texts { text, ends }) => {
-                let is_some = get(row, text);
+            (Cells::MaybeText { get, .. }, Values::Texts(texts)) => {
+                let is_some = texts.push(|text| get(row, text));
                 self.levels.push(i16::from(is_some));
-                if is_some {
-                    ends.push(text.len());
-                }
+                return texts.len() > GROUP_TEXT;
             }
             _ => debug_assert!(false, "a buffer is made for its column"),
         }
+        false
     }
 
     /// Puts the cells into as many rows.
@@ -277,12 +278,9 @@ impl Buffer {
             (Cells::Bool { set, .. }, Values::Bools(values)) => {
                 present.zip(values).for_each(|(row, value)| set(row, *value));
             }
-            (Cells::Text { set, .. } | Cells::MaybeText { set, .. }, Values::Texts { text, ends }) => {
-                let mut start = 0;
-                for (row, end) in present.zip(ends) {
-                    let bytes = text.get(start..*end).unwrap_or_default();
+            (Cells::Text { set, .. } | Cells::MaybeText { set, .. }, Values::Texts(texts)) => {
+                for (row, bytes) in present.zip(texts.iter()) {
                     set(row, std::str::from_utf8(bytes).map_err(|error| error.to_string())?)?;
-                    start = *end;
                 }
             }
             _ => return Err("a buffer is made for another column".to_owned()),
@@ -296,10 +294,7 @@ impl Buffer {
         match &mut self.values {
             Values::Numbers(values) => values.clear(),
             Values::Bools(values) => values.clear(),
-            Values::Texts { text, ends } => {
-                text.clear();
-                ends.clear();
-            }
+            Values::Texts(texts) => texts.clear(),
         }
     }
 
@@ -313,13 +308,9 @@ impl Buffer {
             (Values::Bools(values), ColumnWriter::BoolColumnWriter(writer)) => {
                 writer.write_batch(values, levels, None)?;
             }
-            (Values::Texts { text, ends }, ColumnWriter::ByteArrayColumnWriter(writer)) => {
-                let whole = Bytes::from(std::mem::take(text));
-                let mut start = 0;
-                let values: Vec<ByteArray> = ends
-                    .iter()
-                    .map(|end| ByteArray::from(whole.slice(std::mem::replace(&mut start, *end)..*end)))
-                    .collect();
+            (Values::Texts(texts), ColumnWriter::ByteArrayColumnWriter(writer)) => {
+                let whole = texts.lend();
+                let values: Vec<ByteArray> = texts.of(&whole).map(ByteArray::from).collect();
                 writer.write_batch(&values, levels, None)?;
                 return Ok(whole);
             }
@@ -330,9 +321,8 @@ impl Buffer {
 
     /// Takes back the room of texts that were written.
     fn take_back(&mut self, written: Bytes) {
-        if let Values::Texts { text, .. } = &mut self.values {
-            *text = written.into();
-            text.clear();
+        if let Values::Texts(texts) = &mut self.values {
+            texts.take_back(written);
         }
     }
 }
