@@ -9,7 +9,11 @@ use std::{
 
 use tokio::net::TcpStream;
 
-use super::{Error, Options, socket};
+use super::{
+    Error, Options,
+    names::{Answer, Names},
+    socket,
+};
 
 /// A host (a name, or an address without brackets) and a port.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -172,6 +176,7 @@ pub(super) struct DialError {
 pub(super) struct Dialer {
     connect_to: Vec<ConnectTo>,
     timeout: Duration,
+    names: Names,
 }
 
 /// An address of several gets at least so long, if the whole allows.
@@ -179,7 +184,7 @@ const LEAST_TRY: Duration = Duration::from_millis(500);
 
 impl Dialer {
     pub(super) fn new(options: &Options) -> Self {
-        Self { connect_to: options.connect_to.clone(), timeout: options.dial_timeout }
+        Self { connect_to: options.connect_to.clone(), timeout: options.dial_timeout, names: Names::default() }
     }
 
     /// Looks the name up and tries its addresses in order. On failure the address that was tried last is told, too.
@@ -198,7 +203,9 @@ impl Dialer {
     }
 
     async fn try_all(&self, to: &HostPort, last: &mut Option<SocketAddr>) -> Result<TcpStream, DialError> {
-        let addresses = look_up(to).await?;
+        let found = self.names.of(to, look_up(to)).await;
+        let addresses =
+            found.map_err(|why| DialError { why: format!("cannot look up {:?}: {why}", to.host), timed_out: false })?;
         let share = (self.timeout / u32::try_from(addresses.len()).unwrap_or(u32::MAX)).max(LEAST_TRY);
         let mut failures = Vec::new();
         let mut timed_out = true;
@@ -220,14 +227,13 @@ impl Dialer {
     }
 }
 
-async fn look_up(to: &HostPort) -> Result<Vec<SocketAddr>, DialError> {
+async fn look_up(to: &HostPort) -> Answer {
     if let Ok(address) = to.host.parse::<IpAddr>() {
         return Ok(vec![(address, to.port).into()]);
     }
-    let error = |why: String| DialError { why: format!("cannot look up {:?}: {why}", to.host), timed_out: false };
-    let found: Vec<_> =
-        tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(|why| error(words(&why)))?.collect();
-    if found.is_empty() { Err(error("the name has no address".into())) } else { Ok(found) }
+    let found = tokio::net::lookup_host((to.host.as_str(), to.port)).await.map_err(|why| words(&why))?;
+    let found: Vec<_> = found.collect();
+    if found.is_empty() { Err("the name has no address".into()) } else { Ok(found) }
 }
 
 /// An error without the number that the system puts behind it.

@@ -15,6 +15,7 @@ mod connection;
 mod destination;
 mod leg;
 mod listener;
+mod names;
 mod options;
 pub mod reach;
 mod relay;

@@ -353,7 +353,7 @@ fn key(prefix: u8, segment: u64) -> [u8; 9] {
 fn config(path: &Path) -> sled::Config {
     // Its log is held in pieces of that size, and entries are small. A catalogue of another size is made anew.
     let config = sled::Config::new().path(path).segment_size(128 << 10);
-    config.cache_capacity(1 << 20).mode(sled::Mode::LowSpace).flush_every_ms(None)
+    config.cache_capacity(1 << 16).mode(sled::Mode::LowSpace).flush_every_ms(None)
 }
 
 fn failed(path: &Path, error: &sled::Error) -> Error {

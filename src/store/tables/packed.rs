@@ -260,7 +260,9 @@ mod tests {
         };
         let groups = |rows: &[FlagRow]| {
             let mut packed = Packed::<FlagRow>::default();
-            rows.iter().for_each(|row| drop(packed.add(row)));
+            for row in rows {
+                packed.add(row);
+            }
             let mut messages = Vec::new();
             let mut each = |row: FlagRow| {
                 messages.push(row.message);

@@ -38,6 +38,8 @@ use super::{
 pub(super) const GROUP_ROWS: usize = 4096;
 /// A group has fewer rows where the texts of one of its columns take more room than this: heads may be large.
 const GROUP_TEXT: usize = 4 << 20;
+/// Rows whose texts are handed to the writer at once; it takes as many in one step.
+const PART_ROWS: usize = 1024;
 /// A row group of more rows is not ours, and is not taken into memory; before, they had up to 10,000.
 pub(super) const GROUP_MOST: usize = 100_000;
 
@@ -310,8 +312,15 @@ impl Buffer {
             }
             (Values::Texts(texts), ColumnWriter::ByteArrayColumnWriter(writer)) => {
                 let whole = texts.lend();
-                let values: Vec<ByteArray> = texts.of(&whole).map(ByteArray::from).collect();
-                writer.write_batch(&values, levels, None)?;
+                {
+                    let mut cells = texts.of(&whole).map(ByteArray::from);
+                    let mut part: Vec<ByteArray> = Vec::with_capacity(PART_ROWS);
+                    for rows in parts(levels, texts.count()) {
+                        part.clear();
+                        part.extend(cells.by_ref().take(rows.present));
+                        writer.write_batch(&part, rows.levels, None)?;
+                    }
+                }
                 return Ok(whole);
             }
             _ => return Err(ParquetError::General("a column's writer is not of the schema's type".to_owned())),
@@ -325,6 +334,25 @@ impl Buffer {
             texts.take_back(written);
         }
     }
+}
+
+/// Some rows of a column.
+struct Part<'l> {
+    /// Whether each has a value, where not all have one.
+    levels: Option<&'l [i16]>,
+    /// How many have one.
+    present: usize,
+}
+
+/// A column's rows in parts, of which this many have a value.
+fn parts(levels: Option<&[i16]>, count: usize) -> impl Iterator<Item = Part<'_>> {
+    let optional = levels.unwrap_or_default().chunks(PART_ROWS).map(|levels| {
+        let present = levels.iter().filter(|level| **level == 1).count();
+        Part { levels: Some(levels), present }
+    });
+    let count = if levels.is_some() { 0 } else { count };
+    let required = (0..count).step_by(PART_ROWS);
+    optional.chain(required.map(move |from| Part { levels: None, present: PART_ROWS.min(count - from) }))
 }
 
 fn read_column<R>(

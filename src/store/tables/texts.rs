@@ -52,6 +52,11 @@ impl Texts {
         self.text.len()
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.places.len()
+    }
+
     /// All of them.
     pub(super) fn iter(&self) -> impl Iterator<Item = &[u8]> {
         self.places.iter().map(|place| place.of(&self.text))
@@ -93,14 +98,14 @@ impl Place {
     }
 }
 
-/// Where a text is remembered: by its length, and by how it begins, goes on and ends.
+/// Where a text is remembered: by its length, and by how it begins and ends.
 fn slot(text: &[u8]) -> usize {
+    let word = match (text.first_chunk(), text.last_chunk()) {
+        (Some(first), Some(last)) => u64::from_le_bytes(*first).rotate_left(32) ^ u64::from_le_bytes(*last),
+        _ => text.iter().fold(0, |word, byte| word << 8 | u64::from(*byte)),
+    };
     let mut hasher = Quick::default();
-    hasher.write_usize(text.len());
-    for at in [0, text.len() / 2, text.len().saturating_sub(8)] {
-        let rest = text.get(at..).unwrap_or_default();
-        hasher.write(rest.get(..8).unwrap_or(rest));
-    }
+    hasher.write_u64(word ^ text.len() as u64);
     usize::try_from(hasher.finish()).unwrap_or(0) % RECENT
 }
 
