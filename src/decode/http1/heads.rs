@@ -17,6 +17,8 @@ use super::{
 
 /// Longer heads are parsed each time.
 const LONGEST: usize = 4096;
+/// Heads of more lines are, too: a line takes more room than its bytes.
+const MOST_LINES: usize = 64;
 
 /// See the module. The default remembers nothing.
 #[derive(Debug, Default)]
@@ -72,6 +74,9 @@ impl Heads {
         let (text, troubles) = parse(raw, kind);
         let declared = declared(&text);
         let text = Arc::new(text);
+        if text.fields.len() > MOST_LINES {
+            return Found { head: Head::new(text, range, None), troubles, declared };
+        }
         last.count += 1;
         if let Some(place) = last.slots.get_mut(slot) {
             let number = Again(last.count);
@@ -85,4 +90,41 @@ fn slot(raw: &[u8], slots: usize) -> usize {
     let mut hasher = Quick::default();
     hasher.write(raw);
     usize::try_from(hasher.finish()).unwrap_or(0).checked_rem(slots).unwrap_or(0)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::model::Side;
+
+    fn read(heads: &mut Heads, raw: &str, kind: Kind) -> Head {
+        let found = heads.read(raw.as_bytes(), ByteRange { from: Side::Client, start: 9, end: 9 }, kind);
+        let (text, troubles) = parse(raw.as_bytes(), kind);
+        assert_eq!((&*found.head, &found.troubles, found.declared), (&text, &troubles, declared(&text)));
+        found.head
+    }
+
+    #[test]
+    fn a_head_is_numbered_from_its_second_time_on_and_says_the_same() {
+        let mut heads = Heads::new(512);
+        let (get, post) = ("GET / HTTP/1.1\r\nA: 1\r\n\r\n", "POST / HTTP/1.1\r\nContent-Length: 1x\r\nb\r\n\r\n");
+        let mut number = |raw, kind| read(&mut heads, raw, kind).again();
+        assert_eq!([number(get, Kind::Request), number(post, Kind::Request)], [None, None]);
+        let (first, second) = (number(get, Kind::Request), number(post, Kind::Request));
+        assert!(first.is_some() && second.is_some() && first != second);
+        assert_eq!(number(get, Kind::Request), first);
+        // The same bytes are another head in the other direction.
+        assert_eq!(number(get, Kind::Response), None);
+        assert_ne!(number(get, Kind::Response), first);
+        // What is large is not remembered.
+        let many = format!("GET / HTTP/1.1\r\n{}\r\n", "a:\r\n".repeat(MOST_LINES + 1));
+        let long = format!("GET /{} HTTP/1.1\r\n\r\n", "x".repeat(LONGEST));
+        for raw in [many.as_str(), long.as_str()] {
+            assert_eq!([number(raw, Kind::Request), number(raw, Kind::Request)], [None, None]);
+        }
+        let mut forgetful = Heads::default();
+        assert_eq!([0, 1].map(|_| read(&mut forgetful, get, Kind::Request).again()), [None, None]);
+    }
 }
