@@ -1,7 +1,8 @@
 //! What comes again: a load says the same thousands of times a second, and what was found out of some bytes holds for
 //! bytes that are the same.
 
-/// The number of something that came before: where two bear one number, their bytes are the same. Numbers begin at 1.
+/// The number of something that came before: where two bear one number, their bytes are the same. Numbers begin at 1, and
+/// are one inspector's: what remembers by them must not serve another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Again(pub u64);
 

@@ -13,6 +13,7 @@ const SLOTS: usize = 128;
 /// The routes of longer paths are looked for each time.
 const LONGEST: usize = 256;
 
+/// What exchanges have in common that are counted together.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Route {
     pub(super) path: String,
@@ -22,6 +23,7 @@ pub(super) struct Route {
     pub(super) proxy_made: bool,
 }
 
+/// What is counted of them.
 #[derive(Clone, Debug)]
 pub(super) struct Figures {
     pub(super) count: u64,
