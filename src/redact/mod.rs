@@ -114,7 +114,7 @@ impl Redactor {
 
     /// The digest of the credentials in a value of `Authorization`, without their scheme; `None` where there are none.
     /// They are looked for elsewhere from now on.
-    pub fn credentials(&mut self, authorization: &[u8]) -> Option<Digest> {
+    fn credentials(&mut self, authorization: &[u8]) -> Option<Digest> {
         let mut secrets = Vec::new();
         credentials::credentials(authorization, &mut secrets);
         let secret = secrets.pop()?;

@@ -124,6 +124,11 @@ mod tests {
         for raw in [many.as_str(), long.as_str()] {
             assert_eq!([number(raw, Kind::Request), number(raw, Kind::Request)], [None, None]);
         }
+        // Two that have one place are two all the same.
+        let mut one = Heads::new(1);
+        for raw in [get, post, get, post] {
+            assert_eq!(read(&mut one, raw, Kind::Request).again(), None);
+        }
         let mut forgetful = Heads::default();
         assert_eq!([0, 1].map(|_| read(&mut forgetful, get, Kind::Request).again()), [None, None]);
     }
