@@ -1,8 +1,9 @@
 //! What the proxy costs: the product beside a bare byte relay (TLS on both sides, no parsing, no recording), in one
-//! interleaved run, so that a noisy machine slows both alike. Figures are ratios and the proxy's own CPU seconds (all its
-//! threads) per 10,000 operations, from the window's begin until it has done all that the window left it to do.
+//! interleaved run, so that a noisy machine slows both alike. Ratios are taken within each pass and given as their median
+//! and range, all else as medians. CPU is the proxy's own, of all its threads, in seconds per 10,000 operations, from the
+//! window's begin until it has done all that the window left it to do.
 //!
-//! `cargo bench --bench bench -- [--only get:100,post:100,…] [--passes 5] [--seconds 3] [--markdown]`
+//! `cargo bench --bench bench -- [--only get:100,post:100,…] [--passes 5] [--seconds 3]`
 //!
 //! Origin, relay, product and load are four processes on loopback; this file starts them and counts.
 
@@ -70,15 +71,16 @@ fn main() {
     let origin = Child::origin(folder.path());
     println!("{}", process::machine());
     println!(
-        "{:<11} {:>9} {:>9} {:>6}   {:>9} {:>9} {:>6} {:>6}   {:>7} {:>7} {:>7} {:>7}",
+        "{:<11} {:>9} {:>9} {:>6} {:^10}   {:>9} {:>9} {:>6} {:^10}   {:>7} {:>7} {:>7} {:>7}",
         "scenario",
         "relay/s",
         "ours/s",
         "rate",
+        "range",
         "relay CPU",
         "ours CPU",
         "CPU",
-        "best",
+        "range",
         "p50 µs",
         "ours",
         "p99 µs",
@@ -127,33 +129,38 @@ fn measure(scenario: &Scenario, proxy: &Child, origin: u16, folder: &std::path::
 }
 
 fn print_row(name: &str, results: &BTreeMap<Peer, Vec<(Outcome, f64)>>) {
-    let of = |peer: Peer, figure: fn(&(Outcome, f64)) -> f64| -> Vec<f64> {
-        let mut values: Vec<f64> = results[&peer].iter().map(figure).collect();
-        values.sort_by(f64::total_cmp);
-        values
+    let of =
+        |peer: Peer, figure: fn(&(Outcome, f64)) -> f64| -> Vec<f64> { results[&peer].iter().map(figure).collect() };
+    let median_of = |peer: Peer, figure: fn(&(Outcome, f64)) -> f64| sorted(&of(peer, figure)).1;
+    // What a pass measured one behind the other: the machine's speed changes within minutes.
+    let ratios = |figure: fn(&(Outcome, f64)) -> f64| {
+        let pairs = of(Peer::Ours, figure).into_iter().zip(of(Peer::Relay, figure));
+        sorted(&pairs.map(|(ours, relay)| ours / relay).collect::<Vec<_>>())
     };
-    let median = |values: &[f64]| values[values.len() / 2];
-    let (relay_rate, ours_rate) = (of(Peer::Relay, |r| r.0.rate()), of(Peer::Ours, |r| r.0.rate()));
-    let (relay_cpu, ours_cpu) = (of(Peer::Relay, |r| r.1), of(Peer::Ours, |r| r.1));
-    let (relay_50, ours_50) = (of(Peer::Relay, |r| r.0.p50_us), of(Peer::Ours, |r| r.0.p50_us));
-    let (relay_99, ours_99) = (of(Peer::Relay, |r| r.0.p99_us), of(Peer::Ours, |r| r.0.p99_us));
+    let (rate_low, rate, rate_high) = ratios(|r| r.0.rate());
+    let (cpu_low, cpu, cpu_high) = ratios(|r| r.1);
     println!(
-        "{name:<11} {:>9.0} {:>9.0} {:>6.2}   {:>9.3} {:>9.3} {:>6.2} {:>6.2}   {:>7.0} {:>7.0} {:>7.0} {:>7.0}",
-        median(&relay_rate),
-        median(&ours_rate),
-        median(&ours_rate) / median(&relay_rate),
-        median(&relay_cpu),
-        median(&ours_cpu),
-        median(&ours_cpu) / median(&relay_cpu),
-        ours_cpu[0] / relay_cpu[0],
-        median(&relay_50),
-        median(&ours_50),
-        median(&relay_99),
-        median(&ours_99),
+        "{name:<11} {:>9.0} {:>9.0} {rate:>6.2} {rate_low:>4.2}..{rate_high:<4.2}   {:>9.3} {:>9.3} {cpu:>6.2} {cpu_low:>4.2}..{cpu_high:<4.2}   {:>7.0} {:>7.0} {:>7.0} {:>7.0}",
+        median_of(Peer::Relay, |r| r.0.rate()),
+        median_of(Peer::Ours, |r| r.0.rate()),
+        median_of(Peer::Relay, |r| r.1),
+        median_of(Peer::Ours, |r| r.1),
+        median_of(Peer::Relay, |r| r.0.p50_us),
+        median_of(Peer::Ours, |r| r.0.p50_us),
+        median_of(Peer::Relay, |r| r.0.p99_us),
+        median_of(Peer::Ours, |r| r.0.p99_us),
     );
 }
 
-/// KiB per idle WebSocket, and the resident size after 10,000, 100,000 and 1,000,000 exchanges.
+/// The least, the median (of an even number the mean of both in the middle) and the greatest.
+fn sorted(values: &[f64]) -> (f64, f64, f64) {
+    let mut values = values.to_vec();
+    values.sort_by(f64::total_cmp);
+    let middle = values.len() / 2;
+    let median = if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 };
+    (values[0], median, values[values.len() - 1])
+}
+
 fn memory(folder: &std::path::Path, origin: &Child) {
     for peer in [Peer::Relay, Peer::Ours] {
         let proxy = Child::proxy(peer, folder, origin.port);
