@@ -5,6 +5,7 @@
 //! What must not happen here: a buffer held while the connection is idle, a write that is not asked for.
 
 use std::{
+    cell::RefCell,
     future::poll_fn,
     io::{self, BufRead as _, IoSlice, Write},
     task::{Context, Poll, ready},
@@ -21,6 +22,15 @@ use crate::{
 
 /// How much one read takes. Plaintext of one read is at most this and one record more.
 pub(super) const READ_BYTES: usize = 64 << 10;
+
+thread_local! {
+    static RAW: RefCell<Box<[u8]>> = RefCell::new(vec![0; READ_BYTES].into());
+}
+
+/// Lends what all legs of a thread read into, one after the other: nothing of it lasts until the next poll.
+pub(super) fn with_raw<T>(read: impl FnOnce(&mut [u8]) -> T) -> T {
+    RAW.with_borrow_mut(|raw| read(raw))
+}
 
 /// When the last read was.
 #[derive(Clone, Copy, Debug, Default)]
@@ -360,20 +370,32 @@ impl Leg {
 
     /// Reads off the wire until there is something, and appends it. 0 is the end.
     pub(super) async fn read_raw_into(&mut self, clock: &Clock, into: &mut Vec<u8>) -> io::Result<usize> {
-        let mut buffer = vec![0; 16 << 10];
-        let read = poll_fn(|cx| self.poll_read_raw(cx, clock, &mut buffer)).await?;
-        into.extend_from_slice(buffer.get(..read).unwrap_or_default());
-        Ok(read)
+        poll_fn(|cx| {
+            with_raw(|raw| {
+                let read = ready!(self.poll_read_raw(cx, clock, raw))?;
+                into.extend_from_slice(raw.get(..read).unwrap_or_default());
+                Poll::Ready(Ok(read))
+            })
+        })
+        .await
     }
 
     /// Reads plaintext until there is something (appended to `into`) or an end.
     pub(super) async fn read_into(&mut self, clock: &Clock, into: &mut Vec<u8>) -> Input {
-        let (mut raw, mut plain) = (vec![0; 16 << 10], Vec::new());
+        let before = into.len();
+        let mut plain = Vec::new();
         loop {
-            let input = poll_fn(|cx| self.poll_read(cx, clock, &mut raw, &mut plain)).await;
-            let bytes = input.raw.map_or(plain.as_slice(), |length| raw.get(..length).unwrap_or_default());
-            into.extend_from_slice(bytes);
-            if !bytes.is_empty() || input.close_notify || input.fin || input.broken.is_some() {
+            let input = poll_fn(|cx| {
+                with_raw(|raw| {
+                    let input = ready!(self.poll_read(cx, clock, raw, &mut plain));
+                    let raw = input.raw.and_then(|length| raw.get(..length));
+                    into.extend_from_slice(raw.unwrap_or_default());
+                    Poll::Ready(input)
+                })
+            })
+            .await;
+            into.append(&mut plain);
+            if into.len() > before || input.close_notify || input.fin || input.broken.is_some() {
                 return input;
             }
         }
@@ -388,28 +410,33 @@ impl Leg {
 
     /// Brings the TLS handshake to its end. What came behind it stays to be read, with its stamp.
     pub(super) async fn handshake(&mut self, clock: &Clock) -> Result<(), Broken> {
-        let mut buffer = vec![0; 16 << 10];
         loop {
             poll_fn(|cx| self.poll_flush(cx)).await?;
             if !self.tls.as_deref().is_some_and(|tls| tls.is_handshaking()) {
                 return Ok(());
             }
-            let read = poll_fn(|cx| self.poll_read_raw(cx, clock, &mut buffer)).await?;
-            if read == 0 {
-                let why = "the connection was closed during the TLS handshake".into();
-                return Err(Broken { how: Ending::Fin, why });
-            }
-            let mut rest = buffer.get(..read).unwrap_or_default();
-            while let Some(tls) = self.tls.as_deref_mut().filter(|tls| tls.is_handshaking() && !rest.is_empty()) {
-                tls.read_tls(&mut rest)?;
-                if let Err(error) = tls.process_new_packets() {
-                    // The alert that says so, as far as it goes.
-                    let _ = self.write_some();
-                    return Err(error.into());
-                }
-            }
-            self.early.extend_from_slice(rest);
+            poll_fn(|cx| with_raw(|raw| self.poll_handshake(cx, clock, raw))).await?;
         }
+    }
+
+    /// Reads what the other side says in its handshake, as far as it has come.
+    fn poll_handshake(&mut self, cx: &mut Context<'_>, clock: &Clock, raw: &mut [u8]) -> Poll<Result<(), Broken>> {
+        let read = ready!(self.poll_read_raw(cx, clock, raw))?;
+        if read == 0 {
+            let why = "the connection was closed during the TLS handshake".into();
+            return Poll::Ready(Err(Broken { how: Ending::Fin, why }));
+        }
+        let mut rest = raw.get(..read).unwrap_or_default();
+        while let Some(tls) = self.tls.as_deref_mut().filter(|tls| tls.is_handshaking() && !rest.is_empty()) {
+            tls.read_tls(&mut rest)?;
+            if let Err(error) = tls.process_new_packets() {
+                // The alert that says so, as far as it goes.
+                let _ = self.write_some();
+                return Poll::Ready(Err(error.into()));
+            }
+        }
+        self.early.extend_from_slice(rest);
+        Poll::Ready(Ok(()))
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 
 use super::{
     HostPort,
-    leg::{Broken, Input, Leg, READ_BYTES},
+    leg::{Broken, Input, Leg, READ_BYTES, with_raw},
     rewrite::{Connecting, Framer, Passed, Told},
 };
 use crate::{
@@ -27,16 +27,14 @@ use crate::{
 /// After so many turns the other tasks get theirs.
 const TURNS: usize = 32;
 
-/// What a thread's relays share while one of them runs.
+/// What a thread's relays share while one of them runs, beside what their legs read into.
 struct Scratch {
-    raw: Box<[u8]>,
     plain: Vec<u8>,
     out: Vec<u8>,
 }
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::new(Scratch {
-        raw: vec![0; READ_BYTES].into(),
         plain: Vec::with_capacity(READ_BYTES + (20 << 10)),
         out: Vec::new(),
     });
@@ -181,7 +179,7 @@ impl Relay {
     }
 
     /// Moves what `from` sent; whether anything moved.
-    fn pump(&mut self, from: Side, cx: &mut Context<'_>, scratch: &mut Scratch) -> bool {
+    fn pump(&mut self, from: Side, cx: &mut Context<'_>, raw: &mut [u8], scratch: &mut Scratch) -> bool {
         let moved = match self.flush(from.other(), cx) {
             Poll::Ready(moved) => moved,
             // Nothing more is read than the other side takes.
@@ -196,11 +194,11 @@ impl Relay {
         }
         scratch.plain.clear();
         let clock = *self.tap.clock();
-        let Poll::Ready(input) = self.leg(from).poll_read(cx, &clock, &mut scratch.raw, &mut scratch.plain) else {
+        let Poll::Ready(input) = self.leg(from).poll_read(cx, &clock, raw, &mut scratch.plain) else {
             return moved;
         };
         let bytes = match input.raw {
-            Some(length) => scratch.raw.get(..length).unwrap_or_default(),
+            Some(length) => raw.get(..length).unwrap_or_default(),
             None => &scratch.plain,
         };
         if !bytes.is_empty() {
@@ -407,6 +405,24 @@ impl Relay {
         }
     }
 
+    /// Moves what there is to move, both ways, for a while.
+    fn poll_pumps(&mut self, cx: &mut Context<'_>, raw: &mut [u8], scratch: &mut Scratch) -> Poll<Finish> {
+        for _ in 0..TURNS {
+            let mut moved = false;
+            for from in Side::BOTH {
+                moved |= self.pump(from, cx, raw, scratch);
+                if let Some(finish) = self.is_done() {
+                    return Poll::Ready(finish);
+                }
+            }
+            if !moved {
+                return Poll::Pending;
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
     /// Whether there is nothing more to do.
     fn is_done(&mut self) -> Option<Finish> {
         if self.finish.is_none() && self.elsewhere.is_some() && !self.server.is_waiting() && !self.client.is_waiting() {
@@ -436,21 +452,6 @@ impl Future for Relay {
     type Output = Finish;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Finish> {
-        SCRATCH.with_borrow_mut(|scratch| {
-            for _ in 0..TURNS {
-                let mut moved = false;
-                for from in Side::BOTH {
-                    moved |= self.pump(from, cx, scratch);
-                    if let Some(finish) = self.is_done() {
-                        return Poll::Ready(finish);
-                    }
-                }
-                if !moved {
-                    return Poll::Pending;
-                }
-            }
-            cx.waker().wake_by_ref();
-            Poll::Pending
-        })
+        with_raw(|raw| SCRATCH.with_borrow_mut(|scratch| self.poll_pumps(cx, raw, scratch)))
     }
 }
