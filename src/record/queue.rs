@@ -44,6 +44,9 @@ const BEGINNING: usize = 4096;
 const HIGH_WATER: usize = 512 << 10;
 /// What a buffer may keep of its capacity when the recorder falls idle.
 const KEPT_CAPACITY: usize = 128 << 10;
+/// What a buffer begins with. So much the allocator maps by itself, and moves by itself when it grows or shrinks: nothing
+/// is copied, what was never used takes no memory, and no other thread's memory has a hole where a buffer was.
+const FIRST_CAPACITY: usize = 2 * HIGH_WATER;
 
 pub(super) struct Queue {
     state: Mutex<State>,
@@ -105,11 +108,16 @@ pub struct QueueState {
     pub discarded_bytes: u64,
 }
 
+/// An empty buffer for [`Queue::take`].
+pub(super) fn buffer() -> Vec<u8> {
+    Vec::with_capacity(FIRST_CAPACITY)
+}
+
 impl Queue {
     pub(super) fn new(limit: usize, linger: Duration, overflow: Overflow) -> Self {
         Self {
             state: Mutex::new(State {
-                buffer: Vec::new(),
+                buffer: buffer(),
                 writer: Writer::Busy,
                 waiting: BTreeMap::new(),
                 gaps: BTreeMap::new(),

@@ -18,7 +18,7 @@ use super::{
     flusher::Flusher,
     index::{Failure, Index},
     progress::Progress,
-    queue::Queue,
+    queue::{self, Queue},
 };
 
 /// A change of the wall clock against ours that is worth a fact.
@@ -49,7 +49,7 @@ impl Writer {
         let mut steps = Steps::default();
         let mut effort = Effort::begin();
         let mut looked = Timestamp(0);
-        let mut batch = Vec::new();
+        let mut batch = queue::buffer();
         // Everything pushed before this instant is on disk.
         let mut complete_until = self.clock.now();
         loop {
