@@ -20,8 +20,16 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    pub(super) fn new(file: File) -> Self {
-        Self { file, buffer: Vec::new(), base: 0, cursor: 0 }
+    /// Reads into that buffer, whatever it holds.
+    pub(super) fn new(file: File, mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        Self { file, buffer, base: 0, cursor: 0 }
+    }
+
+    /// The buffer, for the next file. (One that is freed and made anew for each segment does not only cost: an allocator
+    /// learns from pieces of that size to keep as much room of each thread for later.)
+    pub(super) fn into_buffer(self) -> Vec<u8> {
+        self.buffer
     }
 
     /// The bytes at `at`: at least `need` of them, or all that there are up to the file's present end. Bytes before `at`

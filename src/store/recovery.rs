@@ -140,7 +140,9 @@ fn verify_range(dir: &CaptureDir, first: u64, last: u64) -> Result<Report, Error
 
 /// What a segment is sealed with, if it is.
 pub fn seal_of(dir: &CaptureDir, number: u64) -> Result<Option<Seal>, Error> {
-    let Some((mut segment, _)) = OpenSegment::open(dir, number, 0, OnDamage::Skip)? else { return Ok(None) };
+    let Some((mut segment, _)) = OpenSegment::open(dir, number, 0, OnDamage::Skip, &mut Vec::new())? else {
+        return Ok(None);
+    };
     loop {
         match segment.step() {
             Ok(Step::Record(..)) => {}
@@ -171,7 +173,7 @@ fn verify_segment(
         damaged: Vec::new(),
         torn_tail_bytes: 0,
     };
-    let Some((mut segment, damaged)) = OpenSegment::open(dir, number, 0, OnDamage::Skip)? else {
+    let Some((mut segment, damaged)) = OpenSegment::open(dir, number, 0, OnDamage::Skip, &mut Vec::new())? else {
         // Retention took it in between.
         return Ok(report);
     };

@@ -27,6 +27,8 @@ pub struct SegmentReader {
     dir: CaptureDir,
     on_damage: OnDamage,
     segment: Option<OpenSegment>,
+    /// The buffer of the segment before, where none is open.
+    spare: Vec<u8>,
     /// Where to go on where no segment is open yet.
     at: Position,
     sealed_upto: u64,
@@ -70,6 +72,7 @@ impl SegmentReader {
             dir: dir.clone(),
             on_damage,
             segment: None,
+            spare: Vec::new(),
             at,
             sealed_upto: at.segment.saturating_sub(1),
             damage: Vec::new(),
@@ -186,7 +189,7 @@ impl SegmentReader {
             },
             number => number,
         };
-        let mut found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage)?;
+        let mut found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage, &mut self.spare)?;
         if found.is_none() {
             // Not begun yet, or taken by retention, which takes the ones before it first.
             if number > 1 && self.dir.segment_path(number - 1).exists() {
@@ -195,7 +198,7 @@ impl SegmentReader {
             let Some(next) = self.dir.segments()?.into_iter().find(|there| *there > number) else { return Ok(false) };
             // It may have been begun, and others after it, since it was looked for. Now that a later one is known to be
             // there, it is there or gone.
-            found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage)?;
+            found = OpenSegment::open(&self.dir, number, self.at.offset, on_damage, &mut self.spare)?;
             if found.is_none() {
                 self.at = Position { segment: next, offset: 0 };
                 return self.enter_with(on_damage);
@@ -241,7 +244,9 @@ impl SegmentReader {
             }
         }
         self.sealed_upto = self.sealed_upto.max(next.segment - 1);
-        self.segment = None;
+        if let Some(ended) = self.segment.take() {
+            self.spare = ended.blocks.into_buffer();
+        }
         self.at = next;
         Ok(true)
     }
@@ -262,12 +267,13 @@ impl SegmentReader {
 
 impl OpenSegment {
     /// `offset` 0 is the first record. `None`: there is no such segment. A damaged header is an error, or passed over and
-    /// told: the records can be read without it.
+    /// told: the records can be read without it. `spare` is a buffer to be used, if it is there.
     pub(super) fn open(
         dir: &CaptureDir,
         number: u64,
         offset: u64,
         on_damage: OnDamage,
+        spare: &mut Vec<u8>,
     ) -> Result<Option<(Self, Option<DamagedRange>)>, Error> {
         let path = dir.segment_path(number);
         let file = match File::open(&path) {
@@ -275,7 +281,7 @@ impl OpenSegment {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
             Err(error) => return Err(error).context("open", &path),
         };
-        let mut blocks = Blocks::new(file);
+        let mut blocks = Blocks::new(file, std::mem::take(spare));
         let bytes = blocks.at(0, format::MAX_HEADER).context("read", &path)?;
         // A segment gets its name once its header is whole, so a shorter one was cut.
         let decoded = Header::decode(bytes).and_then(|header| header.ok_or(Damage::Header));
