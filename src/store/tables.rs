@@ -16,6 +16,7 @@ use crate::model::rows::{ConnectionRow, ExchangeRow, FlagRow, FrameRow, SessionR
 
 use super::{CaptureDir, Error, error::IoContext, files};
 
+mod apart;
 mod column;
 mod connections;
 mod exchanges;
@@ -28,6 +29,7 @@ mod sessions;
 mod spill;
 mod texts;
 
+use apart::Apart;
 pub use column::{Column, Table};
 pub use packed::{Packed, PackedRows};
 pub use scan::{Batch, NULL, scan};
@@ -85,11 +87,12 @@ pub fn write_tables(dir: &CaptureDir, segment: u64, rows: &Rows) -> Result<(), E
 
 /// The same of rows that are columns already.
 pub fn write_packed(dir: &CaptureDir, segment: u64, rows: &mut PackedRows) -> Result<(), Error> {
-    write_table(dir, segment, &mut rows.connections)?;
-    write_table(dir, segment, &mut rows.exchanges)?;
-    write_table(dir, segment, &mut rows.frames)?;
-    write_table(dir, segment, &mut rows.sessions)?;
-    write_table(dir, segment, &mut rows.flags)
+    let apart = rows.apart();
+    write_table(dir, segment, &mut rows.connections, &apart)?;
+    write_table(dir, segment, &mut rows.exchanges, &apart)?;
+    write_table(dir, segment, &mut rows.frames, &apart)?;
+    write_table(dir, segment, &mut rows.sessions, &apart)?;
+    write_table(dir, segment, &mut rows.flags, &apart)
 }
 
 /// Reads the rows of one segment's table, all or those wanted; none where there is no file.
@@ -186,18 +189,19 @@ fn path_in(dir: &CaptureDir, folder: &str, segment: u64) -> PathBuf {
     dir.tables_dir().join(folder).join(format!("{segment:06}.parquet"))
 }
 
-fn write_table<T: Table>(dir: &CaptureDir, segment: u64, rows: &mut Packed<T>) -> Result<(), Error> {
+fn write_table<T: Table>(dir: &CaptureDir, segment: u64, rows: &mut Packed<T>, apart: &Apart) -> Result<(), Error> {
     let path = table_path::<T>(dir, segment);
     if rows.is_empty() {
         return files::remove(&path).map(|_| ());
     }
-    let groups = rows.groups()?;
+    let groups = rows.groups(apart)?.to_vec();
     let folder = dir.tables_dir().join(T::FOLDER);
     files::create_private_dirs(&folder).context("create", &folder)?;
     let temporary = files::temporary(&path);
     let file = files::private_file().write(true).create(true).truncate(true).open(&temporary);
     let file = file.context("create", &temporary)?;
-    if let Err(error) = parquet_file::concatenate::<T>(file, groups) {
+    let written = apart.run(move || parquet_file::concatenate::<T>(file, &groups));
+    if let Err(error) = written.unwrap_or_else(|| Err(parquet_file::WriteError::panicked())) {
         let _ = files::remove(&temporary);
         // A full disk is worth telling apart here, too.
         return Err(match error {

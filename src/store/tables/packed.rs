@@ -5,6 +5,8 @@
 
 use std::{marker::PhantomData, ops::ControlFlow, path::PathBuf};
 
+use parquet::errors::ParquetError;
+
 use crate::{
     model::{
         ConnectionId,
@@ -15,9 +17,10 @@ use crate::{
 
 use super::{
     Rows,
+    apart::Apart,
     column::{Cells, Table},
     parquet_file::{self, Buffer, GROUP_ROWS},
-    spill::{Group, Spill},
+    spill::{Group, Place, Spill},
 };
 
 /// Rows of all kinds. Cheap to clone but for the group of each kind that is not full yet.
@@ -33,6 +36,8 @@ pub struct PackedRows {
     pub extents: Vec<(ConnectionId, Extent)>,
     /// Where full groups wait; none: in memory.
     spill: Option<Spill>,
+    /// Where groups are encoded.
+    apart: Apart,
 }
 
 impl PackedRows {
@@ -43,19 +48,21 @@ impl PackedRows {
 
     /// Takes a row in.
     pub fn add(&mut self, row: &Row) {
-        let filled = match row {
+        match row {
             Row::Connection(row) => {
                 self.extents.push((row.id, row.extent));
-                self.connections.add(row)
+                self.connections.add(row, &self.apart, self.spill.as_mut());
             }
-            Row::Exchange(row) => self.exchanges.add(row),
-            Row::Frame(row) => self.frames.add(row),
-            Row::Session(row) => self.sessions.add(row),
-            Row::Flag(row) => self.flags.add(row),
-        };
-        if let (Some(group), Some(spill)) = (filled, &mut self.spill) {
-            spill.take(group);
+            Row::Exchange(row) => self.exchanges.add(row, &self.apart, self.spill.as_mut()),
+            Row::Frame(row) => self.frames.add(row, &self.apart, self.spill.as_mut()),
+            Row::Session(row) => self.sessions.add(row, &self.apart, self.spill.as_mut()),
+            Row::Flag(row) => self.flags.add(row, &self.apart, self.spill.as_mut()),
         }
+    }
+
+    /// Where groups are encoded.
+    pub(super) fn apart(&self) -> Apart {
+        self.apart.clone()
     }
 
     /// Whether there is none.
@@ -87,19 +94,19 @@ impl From<&Rows> for PackedRows {
         let mut packed = Self::default();
         for row in &rows.connections {
             packed.extents.push((row.id, row.extent));
-            packed.connections.add(row);
+            packed.connections.add(row, &packed.apart, None);
         }
         for row in &rows.exchanges {
-            packed.exchanges.add(row);
+            packed.exchanges.add(row, &packed.apart, None);
         }
         for row in &rows.frames {
-            packed.frames.add(row);
+            packed.frames.add(row, &packed.apart, None);
         }
         for row in &rows.sessions {
-            packed.sessions.add(row);
+            packed.sessions.add(row, &packed.apart, None);
         }
         for row in &rows.flags {
-            packed.flags.add(row);
+            packed.flags.add(row, &packed.apart, None);
         }
         packed
     }
@@ -126,8 +133,8 @@ impl<T> Default for Packed<T> {
 }
 
 impl<T: Table> Packed<T> {
-    /// Takes a row in. Gives the group that it made full.
-    pub(super) fn add(&mut self, row: &T) -> Option<&mut Group> {
+    /// Takes a row in. A group that it makes full is encoded, and moved out of memory if there is a place.
+    fn add(&mut self, row: &T, apart: &Apart, spill: Option<&mut Spill>) {
         if self.columns.is_empty() {
             self.columns = T::COLUMNS.iter().map(|column| Buffer::of(&column.cells)).collect();
         }
@@ -141,11 +148,9 @@ impl<T: Table> Packed<T> {
         }
         self.rows += 1;
         self.open += 1;
-        if self.open < GROUP_ROWS && !full {
-            return None;
+        if self.open >= GROUP_ROWS || full {
+            self.end_group(apart, spill);
         }
-        self.end_group();
-        self.groups.last_mut()
     }
 
     /// How many.
@@ -170,8 +175,8 @@ impl<T: Table> Packed<T> {
     pub fn each(&self, each: &mut dyn FnMut(T) -> ControlFlow<()>) -> Result<(), Error> {
         self.check()?;
         for group in &self.groups {
-            let bytes = group.bytes().map_err(|error| broken::<T>(&error.to_string()))?;
-            let flow = parquet_file::read(bytes, None, each).map_err(|error| broken::<T>(&error.to_string()))?;
+            let flow =
+                parquet_file::read(group.clone(), None, each).map_err(|error| broken::<T>(&error.to_string()))?;
             if flow.is_break() {
                 return Ok(());
             }
@@ -185,9 +190,9 @@ impl<T: Table> Packed<T> {
     }
 
     /// All rows in full groups, to be written.
-    pub(super) fn groups(&mut self) -> Result<&[Group], Error> {
+    pub(super) fn groups(&mut self, apart: &Apart) -> Result<&[Group], Error> {
         if self.open > 0 {
-            self.end_group();
+            self.end_group(apart, None);
         }
         self.check()?;
         Ok(&self.groups)
@@ -199,18 +204,42 @@ impl<T: Table> Packed<T> {
         *self = Self { columns, ..Self::default() };
     }
 
-    fn end_group(&mut self) {
-        match parquet_file::encode::<T>(&mut self.columns) {
-            Ok(group) => self.groups.push(Group::Held(group)),
-            Err(error) => self.failed = Some(error.to_string()),
-        }
-        self.columns.iter_mut().for_each(Buffer::clear);
+    /// Encodes the rows that are no group yet: to a place on the disk if there is one that takes them, else in memory.
+    fn end_group(&mut self, apart: &Apart, spill: Option<&mut Spill>) {
+        let mut columns = std::mem::take(&mut self.columns);
+        let place = spill.and_then(Spill::place);
+        let encoded = apart.run(move || {
+            let group = encode::<T>(&mut columns, place);
+            columns.iter_mut().for_each(Buffer::clear);
+            (columns, group)
+        });
         self.open = 0;
+        match encoded {
+            Some((columns, group)) => {
+                self.columns = columns;
+                match group {
+                    Ok(group) => self.groups.push(group),
+                    Err(error) => self.failed = Some(error.to_string()),
+                }
+            }
+            None => self.failed = Some("a group of rows could not be encoded: it panicked".to_owned()),
+        }
     }
 
     fn check(&self) -> Result<(), Error> {
         self.failed.as_deref().map_or(Ok(()), |why| Err(broken::<T>(why)))
     }
+}
+
+fn encode<T: Table>(columns: &mut [Buffer], place: Option<Place>) -> Result<Group, ParquetError> {
+    if let Some(place) = place
+        && let Ok(place) = parquet_file::encode::<T, _>(columns, place)
+    {
+        return Ok(place.keep());
+    }
+    let mut file = parquet_file::encode::<T, _>(columns, Vec::new())?;
+    file.shrink_to_fit();
+    Ok(Group::Held(file.into()))
 }
 
 fn broken<T: Table>(why: &str) -> Error {
@@ -236,19 +265,49 @@ mod tests {
 
     #[test]
     fn rows_come_out_as_they_went_in_whether_their_group_is_full_or_not() {
-        let mut packed = Packed::<FrameRow>::default();
+        let (mut packed, apart) = (Packed::<FrameRow>::default(), Apart::default());
         assert_eq!((packed.ids(), frames(&packed)), ((0, 0), vec![]));
         let count = GROUP_ROWS as u64 * 2 + 5;
         for id in (1..=count).rev() {
-            packed.add(&FrameRow { id: FrameId(id), ..FrameRow::blank() });
+            packed.add(&FrameRow { id: FrameId(id), ..FrameRow::blank() }, &apart, None);
         }
         assert_eq!((packed.ids(), packed.len(), packed.groups.len()), ((1, count), count, 2));
         let all: Vec<u64> = (1..=count).rev().collect();
         assert_eq!(frames(&packed), all);
-        assert_eq!(packed.groups().unwrap().len(), 3);
+        assert_eq!(packed.groups(&apart).unwrap().len(), 3);
         assert_eq!(frames(&packed), all, "written or not");
         packed.clear();
         assert!(packed.is_empty() && frames(&packed).is_empty());
+    }
+
+    /// Texts are lent to who encodes them: a place that takes only a part must not cost the others.
+    #[test]
+    #[cfg(target_os = "linux")]
+    fn a_group_that_its_place_does_not_take_is_encoded_in_memory() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("room");
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let there = std::fs::OpenOptions::new().read(true).write(true).create_new(true).open(path).unwrap();
+        let rows: Vec<FlagRow> =
+            (0..3000).map(|n| FlagRow { message: format!("message {n}"), ..FlagRow::blank() }).collect();
+        let encoded = |place: Option<Place>| {
+            let mut columns: Vec<Buffer> = FlagRow::COLUMNS.iter().map(|column| Buffer::of(&column.cells)).collect();
+            for (buffer, column) in columns.iter_mut().zip(FlagRow::COLUMNS) {
+                rows.iter().for_each(|row| assert!(!buffer.push(&column.cells, row)));
+            }
+            let group = encode::<FlagRow>(&mut columns, place).unwrap();
+            let mut read = Vec::new();
+            let mut each = |row: FlagRow| {
+                read.push(row);
+                ControlFlow::Continue(())
+            };
+            assert!(parquet_file::read(group.clone(), None, &mut each).unwrap().is_continue());
+            assert_eq!(read, rows);
+            group
+        };
+        assert!(matches!(encoded(Some(Place::of(there))), Group::Spilled { .. }));
+        assert!(matches!(encoded(Some(Place::of(full))), Group::Held(_)));
+        assert!(matches!(encoded(None), Group::Held(_)));
     }
 
     #[test]
@@ -261,7 +320,7 @@ mod tests {
         let groups = |rows: &[FlagRow]| {
             let mut packed = Packed::<FlagRow>::default();
             for row in rows {
-                packed.add(row);
+                packed.add(row, &Apart::default(), None);
             }
             let mut messages = Vec::new();
             let mut each = |row: FlagRow| {

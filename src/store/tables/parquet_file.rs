@@ -50,6 +50,13 @@ pub(super) enum WriteError {
     Parquet(ParquetError),
 }
 
+impl WriteError {
+    /// Writing ended in a panic, which is a fault of this program.
+    pub(super) fn panicked() -> Self {
+        Self::Parquet(ParquetError::General("writing it panicked".to_owned()))
+    }
+}
+
 impl From<ParquetError> for WriteError {
     fn from(error: ParquetError) -> Self {
         match error {
@@ -62,42 +69,41 @@ impl From<ParquetError> for WriteError {
     }
 }
 
-/// One row group of these columns, as a Parquet file of its own.
-pub(super) fn encode<T: Table>(columns: &mut [Buffer]) -> Result<Bytes, ParquetError> {
-    let mut writer = SerializedFileWriter::new(Vec::new(), schema::<T>()?, Arc::new(properties::<T>()?))?;
+/// Writes one row group of these columns, as a Parquet file of its own. The columns keep their cells.
+pub(super) fn encode<T: Table, W: Write + Send>(columns: &mut [Buffer], to: W) -> Result<W, ParquetError> {
+    let mut writer = SerializedFileWriter::new(to, schema::<T>()?, Arc::new(properties::<T>()?))?;
     let mut group = writer.next_row_group()?;
     let mut columns = columns.iter_mut();
     while let Some(mut column) = group.next_column()? {
-        let buffer = columns.next().map(|buffer| (buffer.write(column.untyped()), buffer));
-        column.close()?;
-        if let Some((written, buffer)) = buffer {
-            buffer.take_back(written?);
-        }
+        let Some(buffer) = columns.next() else { return Err(ParquetError::General("a column is missing".to_owned())) };
+        let lent = buffer.lend();
+        let written = buffer.write(&lent, column.untyped());
+        let closed = column.close();
+        buffer.take_back(lent);
+        written?;
+        closed?;
     }
     group.close()?;
-    let mut file = writer.into_inner()?;
-    file.shrink_to_fit();
-    Ok(file.into())
+    writer.into_inner()
 }
 
 /// One file of such groups.
 pub(super) fn concatenate<T: Table>(file: File, groups: &[Group]) -> Result<(), WriteError> {
     let mut writer = SerializedFileWriter::new(io::BufWriter::new(file), schema::<T>()?, Arc::new(properties::<T>()?))?;
     for group in groups {
-        let bytes = group.bytes().map_err(WriteError::Io)?;
-        let reader = SerializedFileReader::new(bytes.clone())?;
-        for group in reader.metadata().row_groups() {
+        let reader = SerializedFileReader::new(group.clone())?;
+        for rows in reader.metadata().row_groups() {
             let mut out = writer.next_row_group()?;
-            for column in group.columns() {
+            for column in rows.columns() {
                 let close = ColumnCloseResult {
                     bytes_written: u64::try_from(column.compressed_size()).unwrap_or_default(),
-                    rows_written: u64::try_from(group.num_rows()).unwrap_or_default(),
+                    rows_written: u64::try_from(rows.num_rows()).unwrap_or_default(),
                     metadata: column.clone(),
                     bloom_filter: None,
                     column_index: None,
                     offset_index: None,
                 };
-                out.append_column(&bytes, close)?;
+                out.append_column(group, close)?;
             }
             out.close()?;
         }
@@ -300,10 +306,25 @@ impl Buffer {
         }
     }
 
-    /// Writes the cells. Texts are lent to the writer: once it is closed, they are to be taken back.
-    fn write(&mut self, writer: &mut ColumnWriter<'_>) -> Result<Bytes, ParquetError> {
+    /// The texts' bytes, lent to a writer that wants to own them.
+    fn lend(&mut self) -> Bytes {
+        match &mut self.values {
+            Values::Texts(texts) => texts.lend(),
+            Values::Numbers(_) | Values::Bools(_) => Bytes::new(),
+        }
+    }
+
+    /// Takes back what was lent.
+    fn take_back(&mut self, lent: Bytes) {
+        if let Values::Texts(texts) = &mut self.values {
+            texts.take_back(lent);
+        }
+    }
+
+    /// Writes the cells, whose texts were lent.
+    fn write(&self, lent: &Bytes, writer: &mut ColumnWriter<'_>) -> Result<(), ParquetError> {
         let levels = (!self.levels.is_empty()).then_some(self.levels.as_slice());
-        match (&mut self.values, writer) {
+        match (&self.values, writer) {
             (Values::Numbers(values), ColumnWriter::Int64ColumnWriter(writer)) => {
                 writer.write_batch(values, levels, None)?;
             }
@@ -311,28 +332,17 @@ impl Buffer {
                 writer.write_batch(values, levels, None)?;
             }
             (Values::Texts(texts), ColumnWriter::ByteArrayColumnWriter(writer)) => {
-                let whole = texts.lend();
-                {
-                    let mut cells = texts.of(&whole).map(ByteArray::from);
-                    let mut part: Vec<ByteArray> = Vec::with_capacity(PART_ROWS);
-                    for rows in parts(levels, texts.count()) {
-                        part.clear();
-                        part.extend(cells.by_ref().take(rows.present));
-                        writer.write_batch(&part, rows.levels, None)?;
-                    }
+                let mut cells = texts.of(lent).map(ByteArray::from);
+                let mut part: Vec<ByteArray> = Vec::with_capacity(PART_ROWS);
+                for rows in parts(levels, texts.count()) {
+                    part.clear();
+                    part.extend(cells.by_ref().take(rows.present));
+                    writer.write_batch(&part, rows.levels, None)?;
                 }
-                return Ok(whole);
             }
             _ => return Err(ParquetError::General("a column's writer is not of the schema's type".to_owned())),
         }
-        Ok(Bytes::new())
-    }
-
-    /// Takes back the room of texts that were written.
-    fn take_back(&mut self, written: Bytes) {
-        if let Values::Texts(texts) = &mut self.values {
-            texts.take_back(written);
-        }
+        Ok(())
     }
 }
 

@@ -72,10 +72,9 @@ impl Texts {
         self.places.iter().map(|place| lent.slice_ref(place.of(lent)))
     }
 
-    /// Takes back the room that was lent, and forgets what was in it.
+    /// Takes back what was lent.
     pub(super) fn take_back(&mut self, lent: Bytes) {
         self.text = lent.into();
-        self.clear();
     }
 
     /// Forgets them and keeps their room.
@@ -134,6 +133,8 @@ mod tests {
             let lent = texts.lend();
             assert_eq!(texts.of(&lent).collect::<Vec<_>>(), said);
             texts.take_back(lent);
+            assert_eq!(texts.iter().collect::<Vec<_>>(), said.map(str::as_bytes), "they are still there");
+            texts.clear();
             assert_eq!((texts.len(), texts.iter().count()), (0, 0));
         }
         // More than are remembered.
