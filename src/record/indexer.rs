@@ -97,24 +97,28 @@ impl Indexer {
 
     /// Runs until the writer has gone and everything is read.
     pub(super) fn run(mut self) -> Tally {
-        while !self.follow_behind() && !self.follow(Rank::Equal) {}
+        while !self.follow_apart(Rank::Behind) && !self.follow_apart(Rank::Equal) {}
         self.work.finish();
         self.work.close();
         self.work.publish(self.reader.position());
         self.work.into_tally()
     }
 
-    /// Follows in a thread of lower priority, until all has ended (true) or it is far behind.
-    fn follow_behind(&mut self) -> bool {
-        let follow = || {
-            step_back();
-            self.follow(Rank::Behind)
-        };
-        thread::scope(|scope| match thread::Builder::new().name("indexer".to_owned()).spawn_scoped(scope, follow) {
-            Ok(thread) => thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)),
-            // Better as an equal than not at all.
-            Err(_) => false,
-        })
+    /// Follows in a thread of that rank. (Each has one of its own: the allocator hands the heap of a thread that has ended
+    /// to the next, where a thread that waits for its turn would keep another.)
+    fn follow_apart(&mut self, rank: Rank) -> bool {
+        let joined = thread::scope(|scope| {
+            let follow = || {
+                if rank == Rank::Behind {
+                    step_back();
+                }
+                self.follow(rank)
+            };
+            let thread = thread::Builder::new().name("indexer".to_owned()).spawn_scoped(scope, follow).ok()?;
+            Some(thread.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        // Better as an equal than not at all.
+        joined.unwrap_or_else(|| self.follow(Rank::Equal))
     }
 
     /// Follows until the writer has gone and everything is read (true), or a thread of the other rank is to go on
