@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use crate::{clock::ThreadUse, model::Timestamp};
 
-/// Of its time, the part that it works while others want the processors: totals move on each second or two.
-const SHARE: u32 = 64;
-/// However long it worked: it is to see soon that the processors are free.
-const LONGEST: Duration = Duration::from_millis(250);
+/// Of its time, the part that it works while others want the processors: enough for totals that move on.
+const SHARE: u32 = 16;
+/// Nobody waits longer for totals that move on.
+const LONGEST: Duration = Duration::from_millis(100);
 /// Less work than this tells nothing.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -61,7 +61,7 @@ mod tests {
 
     #[test]
     fn who_has_to_share_one_stays_away_for_longer_than_it_worked() {
-        assert_eq!(after(9, 2, 2), Some(Duration::from_millis(126)));
+        assert_eq!(after(9, 2, 2), Some(Duration::from_millis(30)));
         assert_eq!(after(90, 20, 9), Some(LONGEST));
     }
 
@@ -76,7 +76,7 @@ mod tests {
         pace.begin(Timestamp(0), Some(ThreadUse::default()));
         let used = |cpu_us: u64| Some(ThreadUse { cpu_ns: cpu_us * 1000, preempted: 1 });
         assert_eq!(pace.gives_way(Timestamp(5 * MS), used(900)), None);
-        assert_eq!(pace.gives_way(Timestamp(6 * MS), used(1_000)), Some(Duration::from_millis(63)));
+        assert_eq!(pace.gives_way(Timestamp(6 * MS), used(1_000)), Some(Duration::from_millis(15)));
     }
 
     #[test]

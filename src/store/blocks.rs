@@ -26,8 +26,8 @@ impl Blocks {
         Self { file, buffer, base: 0, cursor: 0 }
     }
 
-    /// The buffer, for the next file. (One that is freed and made anew for each segment does not only cost: an allocator
-    /// learns from pieces of that size to keep as much room of each thread for later.)
+    /// The buffer, for the next file. (To free it and make another costs more than time: from pieces of that size glibc
+    /// learns to keep twice as much free room for each thread.)
     pub(super) fn into_buffer(self) -> Vec<u8> {
         self.buffer
     }

@@ -60,11 +60,13 @@ impl ChunkReader for Group {
     }
 
     fn get_bytes(&self, start: u64, length: usize) -> Result<Bytes, ParquetError> {
-        let mut bytes = vec![0; length];
-        match self.read_at(&mut bytes, start)? {
-            read if read == length => Ok(bytes.into()),
-            read => Err(ParquetError::EOF(format!("{length} bytes of a group of rows are wanted, {read} are there"))),
+        let there = self.len().saturating_sub(start);
+        if length as u64 > there {
+            return Err(ParquetError::EOF(format!("{length} bytes of a group of rows are wanted, {there} are there")));
         }
+        let mut bytes = vec![0; length];
+        self.read_at(&mut bytes, start)?;
+        Ok(bytes.into())
     }
 }
 
