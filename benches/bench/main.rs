@@ -161,6 +161,7 @@ fn sorted(values: &[f64]) -> (f64, f64, f64) {
     (values[0], median, values[values.len() - 1])
 }
 
+/// KiB per idle WebSocket, and the resident size after 10,000, 100,000 and 1,000,000 exchanges.
 fn memory(folder: &std::path::Path, origin: &Child) {
     for peer in [Peer::Relay, Peer::Ours] {
         let proxy = Child::proxy(peer, folder, origin.port);
