@@ -2,8 +2,9 @@
 //!
 //! To encode a group of rows takes half a megabyte in pieces of all sizes. Where they come from between what stays, the
 //! allocator can give little of them back: a recorder grew by as much again within its first segments. Where a thread does
-//! nothing else, its heap is as empty behind the work as before it. (A thread for each piece of work will not do: it gets
-//! the heap of whichever thread ended last.)
+//! nothing else, its heap is as empty behind the work as before it: but for what the allocator keeps at hand for a thread,
+//! which stands in the way of the rest and goes when the thread ends. So it ends with each segment. (A thread for each
+//! piece of work will not do: it gets the heap of whichever thread ended last.)
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},

@@ -75,8 +75,10 @@ impl PackedRows {
         self.connections.len() + self.exchanges.len() + self.frames.len() + self.sessions.len() + self.flags.len()
     }
 
-    /// Forgets all rows, but keeps the room for those of one group.
+    /// Forgets all rows, but keeps the room for those of one group. What encodes the next begins anew: a thread's end is
+    /// when the allocator gives back what stands between what the thread kept at hand.
     pub fn clear(&mut self) {
+        self.apart = Apart::default();
         self.connections.clear();
         self.exchanges.clear();
         self.frames.clear();
@@ -261,6 +263,16 @@ mod tests {
         };
         packed.each(&mut each).unwrap();
         ids
+    }
+
+    #[test]
+    fn who_encodes_a_segments_groups_ends_with_it() {
+        let mut rows = PackedRows::default();
+        let encoder = |rows: &PackedRows| rows.apart().run(|| std::thread::current().id()).unwrap();
+        let first = encoder(&rows);
+        assert_eq!(encoder(&rows), first);
+        rows.clear();
+        assert_ne!(encoder(&rows), first);
     }
 
     #[test]
