@@ -8,7 +8,7 @@ use std::time::Duration;
 use crate::{clock::ThreadUse, model::Timestamp};
 
 /// Of its time, the part that it works while others want the processors: enough for totals that move on.
-const SHARE: u32 = 16;
+const SHARE: u32 = 32;
 /// Nobody waits longer for totals that move on.
 const LONGEST: Duration = Duration::from_millis(100);
 /// Less work than this tells nothing.
@@ -18,12 +18,15 @@ const LEAST: Duration = Duration::from_millis(1);
 #[derive(Debug, Default)]
 pub(super) struct Pace {
     began: Option<(Timestamp, ThreadUse)>,
+    /// What it worked since it was away. Who comes back has a processor to itself for a moment, whoever else wants it.
+    worked: Duration,
 }
 
 impl Pace {
     /// Work begins, or goes on behind a wait.
     pub(super) fn begin(&mut self, now: Timestamp, used: Option<ThreadUse>) {
         self.began = used.map(|used| (now, used));
+        self.worked = Duration::ZERO;
     }
 
     /// How long to stay away, after some work: where this thread had less than half of a processor because others had
@@ -35,8 +38,9 @@ impl Pace {
             return None;
         }
         self.began = Some((now, used));
+        self.worked += worked;
         let crowded = used.preempted > before.preempted && now.since(since) > worked.saturating_mul(2);
-        crowded.then(|| worked.saturating_mul(SHARE - 1).min(LONGEST))
+        crowded.then(|| self.worked.saturating_mul(SHARE - 1).min(LONGEST))
     }
 }
 
