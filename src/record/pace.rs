@@ -8,9 +8,9 @@ use std::time::Duration;
 use crate::{clock::ThreadUse, model::Timestamp};
 
 /// Of its time, the part that it works while others want the processors: enough for totals that move on.
-const SHARE: u32 = 32;
+const SHARE: u32 = 64;
 /// Nobody waits longer for totals that move on.
-const LONGEST: Duration = Duration::from_millis(100);
+const LONGEST: Duration = Duration::from_millis(200);
 /// Less work than this tells nothing.
 const LEAST: Duration = Duration::from_millis(1);
 
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn who_has_to_share_one_stays_away_for_longer_than_it_worked() {
-        assert_eq!(after(9, 2, 2), Some(Duration::from_millis(30)));
+        assert_eq!(after(9, 2, 2), Some(Duration::from_millis(126)));
         assert_eq!(after(90, 20, 9), Some(LONGEST));
     }
 
@@ -80,7 +80,18 @@ mod tests {
         pace.begin(Timestamp(0), Some(ThreadUse::default()));
         let used = |cpu_us: u64| Some(ThreadUse { cpu_ns: cpu_us * 1000, preempted: 1 });
         assert_eq!(pace.gives_way(Timestamp(5 * MS), used(900)), None);
-        assert_eq!(pace.gives_way(Timestamp(6 * MS), used(1_000)), Some(Duration::from_millis(15)));
+        assert_eq!(pace.gives_way(Timestamp(6 * MS), used(1_000)), Some(Duration::from_millis(63)));
+    }
+
+    #[test]
+    fn what_was_worked_before_others_came_counts_until_it_stays_away() {
+        let mut pace = Pace::default();
+        let used = |cpu_ms: u64, preempted: u64| Some(ThreadUse { cpu_ns: cpu_ms * MS, preempted });
+        pace.begin(Timestamp(0), used(0, 0));
+        assert_eq!(pace.gives_way(Timestamp(MS), used(1, 0)), None);
+        assert_eq!(pace.gives_way(Timestamp(8 * MS), used(2, 1)), Some(Duration::from_millis(126)));
+        pace.begin(Timestamp(134 * MS), used(2, 1));
+        assert_eq!(pace.gives_way(Timestamp(141 * MS), used(3, 2)), Some(Duration::from_millis(63)));
     }
 
     #[test]

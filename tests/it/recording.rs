@@ -389,9 +389,12 @@ fn child_recorder() {
     let captures = PathBuf::from(std::env::var_os("FIRSTFRAME_TEST_CAPTURES").unwrap());
     match mode.as_str() {
         "endless" => {
-            let (tap, _recorder, _) = begin(&captures, options());
+            let (tap, recorder, _) = begin(&captures, options());
+            let index = recorder.index();
             loop {
                 load(&tap, 4);
+                // Who reads all of it again is to come to an end, however seldom the indexer has a processor.
+                until("the indexer is not far behind", || index.status().lag_bytes < 1 << 20);
             }
         }
         "continue" | "stop" => {
