@@ -449,7 +449,11 @@ impl Write for Writer<'_> {
     }
 
     fn write_vectored(&mut self, slices: &[IoSlice<'_>]) -> io::Result<usize> {
-        self.0.try_write_vectored(slices)
+        match slices {
+            // One record, as nearly always: `send` is the shorter way through the kernel.
+            [record] => self.0.try_write(record),
+            _ => self.0.try_write_vectored(slices),
+        }
     }
 
     fn flush(&mut self) -> io::Result<()> {

@@ -24,8 +24,8 @@ use crate::{
     record::Tap,
 };
 
-/// After so many turns the other tasks get theirs.
-const TURNS: usize = 32;
+/// After so many turns, one for each side in turn, the other tasks get theirs.
+const TURNS: usize = 64;
 
 /// What a thread's relays share while one of them runs, beside what their legs read into.
 struct Scratch {
@@ -407,15 +407,13 @@ impl Relay {
 
     /// Moves what there is to move, both ways, for a while.
     fn poll_pumps(&mut self, cx: &mut Context<'_>, raw: &mut [u8], scratch: &mut Scratch) -> Poll<Finish> {
-        for _ in 0..TURNS {
-            let mut moved = false;
-            for from in Side::BOTH {
-                moved |= self.pump(from, cx, raw, scratch);
-                if let Some(finish) = self.is_done() {
-                    return Poll::Ready(finish);
-                }
+        let mut still = 0;
+        for from in Side::BOTH.into_iter().cycle().take(TURNS) {
+            still = if self.pump(from, cx, raw, scratch) { 0 } else { still + 1 };
+            if let Some(finish) = self.is_done() {
+                return Poll::Ready(finish);
             }
-            if !moved {
+            if still == Side::BOTH.len() {
                 return Poll::Pending;
             }
         }
