@@ -452,8 +452,8 @@ fn ends_authority(byte: u8) -> bool {
 
 /// Whether a request line ends in `HTTP/1` and a version.
 fn is_http1(line: &[u8]) -> bool {
-    let line = line.strip_suffix(b"\r").unwrap_or(line);
     const VERSION: &[u8] = b" HTTP/1";
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
     line.windows(VERSION.len()).any(|part| part == VERSION)
 }
 
